@@ -1,0 +1,1 @@
+"""TaskSprint: a general-purpose, fault-tolerant distributed computation system."""
