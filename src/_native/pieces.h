@@ -1,0 +1,4 @@
+/* The word count's hot loops. */
+#ifndef TASKSPRINT_PIECES_H
+#define TASKSPRINT_PIECES_H
+#endif

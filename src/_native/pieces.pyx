@@ -1,0 +1,1 @@
+"""The word count's hot loops (see tasksprint/native/pieces.py)."""
