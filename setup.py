@@ -15,6 +15,7 @@ from setuptools import Extension, setup
 
 NATIVE = Path("src/_native")
 EXTENSIONS = {  # name: what it includes (changes rebuild it)
+    "genome": ["genome.h"],
     "pieces": ["pieces.h"],
 }
 

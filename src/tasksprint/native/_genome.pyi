@@ -1,0 +1,19 @@
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+def mix(value: int) -> int: ...
+def draws(key: int, first: int, out: NDArray[np.uint64]) -> None: ...
+def select(fitness: NDArray[np.float64], key: int, parents: NDArray[np.uint32]) -> None: ...
+def average(genomes: NDArray[Any], one: NDArray[np.uint32], two: NDArray[np.uint32], out: NDArray[Any]) -> None: ...
+def flip(
+    genomes: NDArray[Any],
+    low: int,
+    window: int,
+    key: int,
+    thresholds: NDArray[np.uint64],
+    guide: NDArray[np.uint16],
+    carry: bool,
+) -> int: ...
+def breed(genomes: NDArray[Any], fitness: NDArray[np.float64], key: int, out: NDArray[Any]) -> None: ...
