@@ -36,6 +36,7 @@ class Proof(WireMessage, tag="proof", gc=False):
 
 class Reject(WireMessage, tag="reject", gc=False):
     reason: str
+    retry: bool = False  # the moment was wrong (full), not the secret, version or name
 
 
 HandshakeMessage = Hello | Proof | Reject
