@@ -16,7 +16,7 @@ from setuptools import Extension, setup
 NATIVE = Path("src/_native")
 EXTENSIONS = {  # name: what it includes (changes rebuild it)
     "genome": ["genome.h"],
-    "pieces": ["pieces.h"],
+    "pieces": ["pieces_count.h", "pieces_merge.h", "pieces_sort.h"],
 }
 
 
