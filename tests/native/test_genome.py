@@ -64,7 +64,8 @@ def test_twins_agree_on_draws_selection_and_averages():
     assert np.array_equal(*both(lambda: genome.draws(9, 1000, first=17)))
     assert np.array_equal(*both(lambda: genome.select(fitness, 5, 999)))
     words = population(7, 2, np.uint64)
-    assert np.array_equal(*both(lambda: genome.average(words, genome.select(fitness, 5, 99), genome.select(fitness, 6, 99))))
+    ones, twos = genome.select(fitness, 5, 99), genome.select(fitness, 6, 99)
+    assert np.array_equal(*both(lambda: genome.average(words, ones, twos)))
     assert compiled.mix(12345) == genome_plain.mix(12345) == genome.genome_mix(12345)
 
 
@@ -92,7 +93,7 @@ def test_flips_have_the_probability_asked_for(operators):
         flips = operators.flip(words, probability, operators.stream(8, 0, 0))
         expected = words.size * 32 * probability
         assert abs(flips - expected) < 5 * np.sqrt(expected)
-        assert int(np.bitwise_count(words).sum()) == flips
+        assert int(np.unpackbits(words.view(np.uint8)).sum()) == flips
         by_bit = [int((words >> np.uint32(bit) & np.uint32(1)).sum()) for bit in range(32)]
         assert max(abs(n - expected / 32) for n in by_bit) < 5 * np.sqrt(expected / 32)
 
@@ -147,7 +148,7 @@ def test_wrong_arguments_say_what_is_wrong(operators):
         operators.generation(words.astype(np.float64), np.zeros(4), 0.01, 1, 1, 1)
     with pytest.raises(ValueError, match="4 individuals need as many fitnesses"):
         operators.generation(words, np.zeros(3), 0.01, 1, 1, 1)
-    with pytest.raises(ValueError, match="between 0 and 0.5"):
+    with pytest.raises(ValueError, match=r"between 0 and 0\.5"):
         operators.flip(words, 0.7, 1)
     with pytest.raises(ValueError, match="in place"):
         operators.flip(words[::2], 0.1, 1)

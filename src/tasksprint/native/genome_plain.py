@@ -79,8 +79,10 @@ def _positions(end: int, key: int, thresholds: Draws) -> tuple[NDArray[np.int64]
     return np.concatenate(found), np.concatenate(kept)
 
 
-def flip(genomes: Words, low: int, window: int, key: int, thresholds: Draws, guide: NDArray[np.uint16], carry: bool) -> int:
-    """One flip after the other in a word, since carries do not commute; words are apart, so the k-th of each go at once."""
+def flip(
+    genomes: Words, low: int, window: int, key: int, thresholds: Draws, guide: NDArray[np.uint16], carry: bool
+) -> int:
+    """Flips of one word go one after the other, since carries do not commute; the k-th of all words go at once."""
     places, drawn = _positions(genomes.size * window, key, thresholds)
     cells, kind, line = places // window, genomes.dtype.type, genomes.reshape(-1)
     bits = kind(1) << (low + places - cells * window).astype(genomes.dtype)
