@@ -26,7 +26,7 @@ ELECTION_MS: Final = 500  # a follower that hears nothing for this long (to twic
 ALIVE_MS: Final = 300  # a client says that it lives this often
 CLIENT_TIMEOUT_MS: Final = 1_500  # of cluster time, unheard: the client is dead
 CLIENT_SWITCH_MS: Final = CLIENT_TIMEOUT_MS // 2  # no fresh answer for this long: try the next coordinator
-POLL_HELD_MS: Final = 1_000  # a poll without news is answered after this long
+POLL_HELD_MS: Final = 500  # a poll without news is answered after this long: a sign of life from the leader
 GATHER_MS: Final = 2  # loaded: operations, reports and writes gather for up to this long
 CANCEL_GRACE_MS: Final = 200  # a node has this long to answer `cancel`, then its group is killed
 START_MS: Final = 30_000  # a program must say `ready` within this time
@@ -38,6 +38,7 @@ HANDSHAKE_MS: Final = 5_000
 CONNECT_MS: Final = 2_000
 RECONNECT_MIN_MS: Final = 20
 RECONNECT_MAX_MS: Final = 500
+REFUSED_RETRY_MS: Final = 5_000  # the other side refused us for good: still tried again, this often
 SUBMIT_MS: Final = 30_000  # a submitter gives up when no coordinator answers for this long
 
 # --- bytes ----------------------------------------------------------------------------------------
@@ -94,6 +95,7 @@ JOBS_KEPT: Final = 100  # ended jobs that `status` remembers
 assert TICK_STEP_MAX_MS <= CLIENT_TIMEOUT_MS // 5, "a client must survive several late ticks"
 assert ALIVE_MS * 5 <= CLIENT_TIMEOUT_MS, "five lost signs of life before a client is dead"
 assert HEARTBEAT_MS * 5 <= ELECTION_MS, "five lost heartbeats before an election"
+assert POLL_HELD_MS + TICK_MS < CLIENT_SWITCH_MS, "a quiet leader is not a silent one"
 assert CLIENT_SWITCH_MS + ALIVE_MS < CLIENT_TIMEOUT_MS, "a client finds the new leader before it is declared dead"
 assert ELECTION_MS < CLIENT_TIMEOUT_MS
 assert SCHEDULER_PART_BYTES < SLOT_BYTES < FRAME_BYTES

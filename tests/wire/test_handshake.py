@@ -13,7 +13,9 @@ def dialer(secret: bytes = SECRET, cluster: str = "c", kind: str = "peer") -> Di
     return DialerHandshake(secret, cluster, kind, "coordinator 2", NONCE_D)
 
 
-def acceptor(secret: bytes = SECRET, cluster: str = "c", kinds: tuple[str, ...] = ("peer", "client")) -> AcceptorHandshake:
+def acceptor(
+    secret: bytes = SECRET, cluster: str = "c", kinds: tuple[str, ...] = ("peer", "client")
+) -> AcceptorHandshake:
     return AcceptorHandshake(secret, cluster, kinds, "coordinator 1", NONCE_A)
 
 
@@ -33,7 +35,8 @@ def refusal(d: DialerHandshake, a: AcceptorHandshake) -> tuple[str, str]:
     other = a if d.peer is not None else d
     with pytest.raises(Refused) as told:
         other.receive(found.value.reply)
-    assert not a.done and not d.done
+    assert not a.done
+    assert not d.done
     assert "\n" not in found.value.reason
     assert not told.value.reply, "a rejection is not answered"
     return found.value.reason, told.value.reason
@@ -42,14 +45,18 @@ def refusal(d: DialerHandshake, a: AcceptorHandshake) -> tuple[str, str]:
 def test_both_sides_learn_who_is_there() -> None:
     d, a = dialer(), acceptor()
     converse(d, a)
-    assert d.done and a.done
-    assert a.peer is not None and (a.peer.sender, a.peer.kind) == ("coordinator 2", "peer")
-    assert d.peer is not None and d.peer.sender == "coordinator 1"
+    assert d.done
+    assert a.done
+    assert a.peer is not None
+    assert (a.peer.sender, a.peer.kind) == ("coordinator 2", "peer")
+    assert d.peer is not None
+    assert d.peer.sender == "coordinator 1"
 
 
 def test_a_wrong_secret_is_found_by_the_dialer_first() -> None:
     reason, told = refusal(dialer(), acceptor(secret=b"other"))
-    assert "the secrets differ" in reason and "same secret file" in reason
+    assert "the secrets differ" in reason
+    assert "same secret file" in reason
     assert told == f"refused by the other side: {reason}"
 
 
@@ -106,7 +113,13 @@ def test_the_kind_is_part_of_the_proof() -> None:
 
 @pytest.mark.parametrize(
     "payload",
-    [b"", b"GET / HTTP/1.1", encode(Poll("c", 1, 1)), encode(Hello(1, "c", "peer", "x", b"short")), bytes(HANDSHAKE_BYTES + 1)],
+    [
+        b"",
+        b"GET / HTTP/1.1",
+        encode(Poll("c", 1, 1)),
+        encode(Hello(1, "c", "peer", "x", b"short")),
+        bytes(HANDSHAKE_BYTES + 1),
+    ],
 )
 def test_anything_else_is_refused(payload: bytes) -> None:
     with pytest.raises(Refused) as found:
@@ -140,7 +153,8 @@ def test_a_strangers_reason_is_cut_and_cleaned_and_may_ask_for_another_try() -> 
     with pytest.raises(Refused) as told:
         d.receive(rejection("full\n\x1b[31m" + "x" * 2_000, retry=True))
     assert told.value.retry
-    assert told.value.reason.isprintable() and len(told.value.reason) < 500
+    assert told.value.reason.isprintable()
+    assert len(told.value.reason) < 500
 
 
 def test_an_old_reject_without_the_retry_field_is_read() -> None:

@@ -25,7 +25,7 @@ from typing import NoReturn
 import msgspec
 
 from tasksprint.limits import NAME_CHARS, WIRE_VERSION
-from tasksprint.wire.messages import Hello, Proof, Reject, decode_handshake, encode
+from tasksprint.wire.messages import HandshakeMessage, Hello, Proof, Reject, decode_handshake, encode
 
 NONCE_BYTES = 32
 HANDSHAKE_BYTES = 4_096  # no message of the handshake is longer
@@ -83,7 +83,7 @@ class _Side:
         if len(payload) > HANDSHAKE_BYTES:
             self._refuse(f"a handshake message of {len(payload)} bytes: this is no TaskSprint of this version")
         try:
-            message = decode_handshake(payload)
+            message: HandshakeMessage = decode_handshake(payload)
         except msgspec.DecodeError:
             self._refuse("this is no handshake of TaskSprint: check the address and both sides' versions")
         if isinstance(message, Reject):
