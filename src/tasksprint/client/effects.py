@@ -1,0 +1,192 @@
+"""What the client's core asks of its shell.  The shell performs the effects in the order given."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from tasksprint.view.part import Assign, JobInfo
+from tasksprint.wire.messages import ToCoordinator
+
+
+class Piece(Protocol):
+    """One named piece of a result, as the shelf holds it; the core never looks inside."""
+
+    size: int
+    digest: bytes
+    is_file: bool
+
+
+@dataclass(slots=True)
+class Result:
+    """What a node made: pieces by key, with the digest of the whole."""
+
+    digest: bytes
+    pieces: dict[str, Piece]
+    size: int
+    read: int = 0
+    run_us: int = 0
+
+
+@dataclass(slots=True)
+class Input:
+    """One prerequisite as a node gets it."""
+
+    task: int
+    key: str
+    piece: Piece
+
+
+@dataclass(frozen=True, slots=True)
+class Dial:
+    """Open a link to this coordinator, after `delay_ms`; any other link to a coordinator is closed.
+
+    Answer: `connected` or `disconnected`, with the same number.
+    """
+
+    number: int
+    address: str
+    delay_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class SendCoordinator:
+    message: ToCoordinator
+
+
+@dataclass(frozen=True, slots=True)
+class StartNode:
+    """Start a node process for the job.  Answer: `node_ready` or `node_gone`."""
+
+    node: int
+    info: JobInfo
+    extra: bool  # beside the slots, for cores=0
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """Send the task to the node.  Answer: `node_done` or `node_failed`; `node_gone` ends everything the node had."""
+
+    node: int
+    assign: Assign
+    inputs: list[Input]
+
+
+@dataclass(frozen=True, slots=True)
+class CancelRun:
+    """Stop the task; the node is replaced if it does not answer in CANCEL_GRACE_MS.
+
+    Answer: `node_stopped` when the node is free again, or `node_gone`.
+    """
+
+    node: int
+    job: int
+    task: int
+    attempt: int
+
+
+@dataclass(frozen=True, slots=True)
+class StopNode:
+    """Let it go (`bye`, then its group is killed).  No answer."""
+
+    node: int
+
+
+@dataclass(frozen=True, slots=True)
+class FetchPiece:
+    """Ask the supplier; answered by `fetched` or `fetch_failed`, with the same arguments, when it is there."""
+
+    job: int
+    job_id: str
+    task: int
+    attempt: int
+    key: str
+    client: str
+    address: str
+
+
+@dataclass(frozen=True, slots=True)
+class StopFetching:
+    job: int
+    task: int
+    attempt: int
+    key: str
+
+
+@dataclass(frozen=True, slots=True)
+class Serve:
+    """Send the piece over the link of the fetcher."""
+
+    link: int
+    request: int
+    result_digest: bytes
+    piece: Piece
+
+
+@dataclass(frozen=True, slots=True)
+class ServeGone:
+    link: int
+    request: int
+    kind: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class KeepResult:
+    """Put the result on the shelf."""
+
+    job: int
+    job_id: str
+    task: int
+    attempt: int
+    result: Result
+
+
+@dataclass(frozen=True, slots=True)
+class DropResult:
+    job: int
+    task: int
+    attempt: int
+
+
+@dataclass(frozen=True, slots=True)
+class DropFetched:
+    """A piece that was fetched is not needed any more."""
+
+    job: int
+    task: int
+    attempt: int
+    key: str
+    piece: Piece
+
+
+@dataclass(frozen=True, slots=True)
+class DropJob:
+    """Forget the job: its results, its folder, what was fetched for it."""
+
+    job: int
+    job_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Left:
+    """The cluster has taken note that this client goes."""
+
+
+Effect = (
+    Dial
+    | SendCoordinator
+    | StartNode
+    | Run
+    | CancelRun
+    | StopNode
+    | FetchPiece
+    | StopFetching
+    | Serve
+    | ServeGone
+    | KeepResult
+    | DropResult
+    | DropFetched
+    | DropJob
+    | Left
+)

@@ -1,0 +1,356 @@
+"""The copies of the users' schedulers on this coordinator: feeding, comparing, deciding.  Pure.
+
+The log holds events and decisions.  Every coordinator feeds the ordered events to its own copy of a job's
+scheduler; the leader proposes what its copy answers, and the others compare.  The intuition is a stream: a copy
+turns events 1, 2, 3 ... into chunks of actions, and the log, too, holds a stream of chunks.  A copy is good as
+long as its stream begins with the log's.
+
+Complications:
+
+- An answer to one event may be a million actions long.  It is cut into chunks at places that depend on that
+  answer alone (`PART_ACTIONS`, `SCHEDULER_PART_BYTES`), so that a new leader's copy can go on in the middle
+  of an answer that the old leader's copy began: chunk k of event s is the same bytes on every good copy.
+- A copy may be ahead of the log (its chunks wait in `chunks`, to be proposed if we lead) or behind it (its digest
+  is then compared with the one that the view recorded).
+- A copy that crashed starts again from the job's last save and is fed the events since; what it answers to events
+  that are decided already is compared, never proposed again.
+- After a Restart the decisions of the old generation stand, whatever the new copy thinks of them: it is compared
+  only from there on (`trusted`).
+
+Invariant: chunks are proposed in order, one Decide of a job in flight at a time, and only by a leader.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+
+from tasksprint import limits
+from tasksprint.coordinator.effects import (
+    Effect,
+    FeedScheduler,
+    ResumeScheduler,
+    SaveScheduler,
+    StartScheduler,
+    StopScheduler,
+)
+from tasksprint.view import JobState, Machine, rolling
+from tasksprint.view.operations import (
+    AnyAction,
+    AnyOperation,
+    Ballot,
+    Decide,
+    FailJob,
+    Restart,
+    Save,
+    StartTask,
+    pack_actions,
+)
+
+FEED_EVENTS = 1_000
+FEED_BYTES = 4 * limits.MIB
+
+
+@dataclass(slots=True)
+class Chunk:
+    """Part `part` of the answer to event `seq`; `last` when no part follows."""
+
+    seq: int
+    part: int
+    last: bool
+    actions: bytes  # packed; b"" for an answer without actions
+    digest: bytes  # of the stream up to here
+
+
+@dataclass(slots=True)
+class Copy:
+    """One run of one job's scheduler on this coordinator."""
+
+    job: int
+    copy: int
+    state: str  # starting | good | parted | stopped
+    fed: int  # last event sent
+    answered: int  # last event answered whole
+    digest: bytes
+    trusted: tuple[int, int] = (0, 0)  # (event, part): what is before was decided under an older generation and stands
+    chunks: deque[Chunk] = field(default_factory=deque)  # said, not yet decided
+    passed: deque[tuple[int, bytes]] = field(default_factory=deque)  # decided, not yet compared: (event, digest)
+    compared: bytes = b""
+    partial: list[AnyAction] = field(default_factory=list)  # of the answer to event `partial_seq`, not yet cut off
+    partial_bytes: int = 0
+    partial_seq: int = 0
+    partial_part: int = 0
+    ordered: bool = False
+    can_save: bool = False
+    saving: bool = False
+    paused: bool = False  # the process waits for ResumeScheduler
+    proposed: bool = False  # a Decide is in flight
+    error: str = ""
+
+
+def weight(action: AnyAction) -> int:
+    """About how many bytes the action takes; the same on every replica."""
+    if isinstance(action, StartTask):
+        return 64 + len(action.args) + 16 * len(action.prerequisites)
+    return 64 + len(getattr(action, "values", b""))
+
+
+class Copies:
+    """All copies on this coordinator.  `effects` and `operations` are drained by the core."""
+
+    def __init__(self, machine: Machine) -> None:
+        self.machine = machine
+        self.effects: list[Effect] = []
+        self.operations: list[AnyOperation] = []
+        self.copies: dict[int, Copy] = {}
+        self.crashes: dict[int, tuple[int, int]] = {}  # job → (event, how often this coordinator's copy died on it)
+        self.parted: dict[int, str] = {}  # job → where our copy parted from the log
+        self._next_copy = 0
+
+    # --- life ----------------------------------------------------------------------------------
+
+    def replace_machine(self, machine: Machine) -> None:
+        """A snapshot was installed: every copy starts again from what it says."""
+        for job in list(self.copies):
+            self.stop(job, ended=machine.job(job) is None)
+        self.machine = machine
+        for state in machine.running_jobs():
+            self.start(state.number)
+
+    def start(self, job: int) -> None:
+        """Start a copy from the job's last save."""
+        state = self.machine.job(job)
+        if state is None or state.state != "running":
+            return
+        self._next_copy += 1
+        seq, saved = state.saved
+        base = state.trusted_digest if state.trusted > (seq + 1, 0) else self.machine.answer_digest(job, seq) or b""
+        copy = Copy(job, self._next_copy, "starting", fed=seq, answered=seq, digest=base, trusted=state.trusted, compared=base)
+        self.copies[job] = copy
+        program = self.machine.program(state.spec.program) if state.spec.program else None
+        self.effects.append(StartScheduler(job, self._next_copy, state.job_id, state.spec, program, saved))
+
+    def stop(self, job: int, *, ended: bool) -> None:
+        copy = self.copies.pop(job, None)
+        self.effects.append(StopScheduler(job, copy.copy if copy else 0, ended))
+        if ended:
+            self.crashes.pop(job, None)
+            self.parted.pop(job, None)
+
+    def restarted(self, job: int) -> None:
+        """A new generation: whatever ran before is over."""
+        self.stop(job, ended=False)
+        self.start(job)
+
+    def current(self, job: int, number: int) -> Copy | None:
+        copy = self.copies.get(job)
+        return copy if copy is not None and copy.copy == number else None
+
+    # --- what the process says --------------------------------------------------------------------
+
+    def ready(self, job: int, number: int, *, ordered: bool, can_save: bool) -> None:
+        copy = self.current(job, number)
+        if copy is None or copy.state != "starting":
+            return
+        copy.state, copy.ordered, copy.can_save = "good", ordered, can_save
+        self.feed(job)
+
+    def answered(self, job: int, number: int, answers: Iterable[tuple[int, list[AnyAction]]], seq: int, more: bool) -> None:
+        """A part of an answer: it covers events up to `seq`; with `more` the answer to `seq` goes on in the next part."""
+        copy = self.current(job, number)
+        if copy is None or copy.state != "good":
+            return
+        for event, actions in answers:
+            if event != copy.partial_seq:
+                self._finish_event(copy)
+                copy.partial_seq = event
+            for action in actions:
+                copy.partial.append(action)
+                copy.partial_bytes += weight(action)
+                if len(copy.partial) >= limits.PART_ACTIONS or copy.partial_bytes >= limits.SCHEDULER_PART_BYTES:
+                    self._cut(copy, last=False)
+        if more:
+            copy.paused = True
+        else:
+            self._finish_event(copy)
+            copy.partial_seq = 0
+            copy.answered = seq
+        self._compare(copy)
+        self.advance(job)
+
+    def _finish_event(self, copy: Copy) -> None:
+        if copy.partial_seq and (copy.partial or copy.partial_part):
+            self._cut(copy, last=True)
+        copy.partial_part = 0
+
+    def _cut(self, copy: Copy, *, last: bool) -> None:
+        if (copy.partial_seq, copy.partial_part) >= copy.trusted:
+            packed = pack_actions(copy.partial)
+            copy.digest = rolling(copy.digest, copy.partial_seq, packed)
+            copy.chunks.append(Chunk(copy.partial_seq, copy.partial_part, last, packed, copy.digest))
+        copy.partial = []
+        copy.partial_bytes = 0
+        copy.partial_part += 1
+
+    def saved(self, job: int, number: int, state: bytes | None, ballot: Ballot) -> None:
+        """None: it cannot be saved."""
+        copy = self.current(job, number)
+        if copy is None:
+            return
+        copy.saving = False
+        if state is None or len(state) > limits.SAVE_BYTES:
+            copy.can_save = False
+            return
+        known = self.machine.job(job)
+        if known is not None and known.state == "running" and copy.answered == known.decided:
+            self.operations.append(Save(ballot, job, known.generation, copy.answered, state))
+        self.feed(job)
+
+    def failed(self, job: int, number: int, error: str, *, nonsense: bool, leading: bool, ballot: Ballot) -> None:
+        """The process died, hung or (`nonsense`) broke the protocol."""
+        copy = self.current(job, number)
+        if copy is None:
+            return
+        event, times = self.crashes.get(job, (0, 0))
+        times = times + 1 if event == copy.answered else 1
+        self.crashes[job] = (copy.answered, times)
+        final = nonsense or times >= limits.SCHEDULER_CRASHES
+        self.stop(job, ended=False)
+        if final:
+            stopped = Copy(job, 0, "stopped", 0, 0, b"", error=error[-limits.ERROR_BYTES :])
+            self.copies[job] = stopped
+            if leading:
+                self._give_up(stopped, ballot)
+        else:
+            self.start(job)
+
+    def _give_up(self, copy: Copy, ballot: Ballot) -> None:
+        if copy.proposed:
+            return
+        copy.proposed = True
+        state = self.machine.job(copy.job)
+        if state is None or state.state != "running":
+            return
+        if copy.state == "parted":
+            self.operations.append(Restart(ballot, copy.job, state.generation, copy.error))
+        else:
+            self.operations.append(FailJob(ballot, copy.job, copy.error))
+
+    # --- feeding and comparing ---------------------------------------------------------------------
+
+    def feed(self, job: int) -> None:
+        """Send the next events, unless an answer is outstanding."""
+        copy = self.copies.get(job)
+        if copy is None or copy.state != "good" or copy.fed != copy.answered or copy.saving or copy.paused:
+            return
+        events = self.machine.events(job, copy.fed, FEED_EVENTS, FEED_BYTES)
+        if events:
+            copy.fed = events[-1].seq
+            self.effects.append(FeedScheduler(job, copy.copy, events))
+
+    def decided(self, job: int) -> None:
+        """The log moved: compare what our copy had said, go on."""
+        copy = self.copies.get(job)
+        if copy is None or copy.state != "good":
+            return
+        copy.proposed = False
+        self._compare(copy)
+        self.advance(job)
+
+    def _compare(self, copy: Copy) -> None:
+        """Move what is decided out of the way; where both streams are whole, their digests must be equal."""
+        state = self.machine.job(copy.job)
+        if state is None or state.state != "running":
+            return
+        position = (state.decided + 1, state.next_part)
+        while copy.chunks and (copy.chunks[0].seq, copy.chunks[0].part) < position:
+            chunk = copy.chunks.popleft()
+            copy.passed.append((chunk.seq, chunk.digest))
+        whole = min(copy.answered, state.decided)
+        while copy.passed and copy.passed[0][0] <= whole:
+            copy.compared = copy.passed.popleft()[1]
+        if whole < state.trusted[0] or whole <= state.saved[0]:
+            return
+        expected = self.machine.answer_digest(copy.job, whole)
+        if expected is not None and expected != copy.compared:
+            self._part(copy, whole)
+
+    def _part(self, copy: Copy, seq: int) -> None:
+        error = f"the scheduler's copy answered event {seq} differently from the decided answer: it is not deterministic"
+        job = copy.job
+        self.parted[job] = error
+        self.stop(job, ended=False)
+        self.copies[job] = Copy(job, 0, "parted", 0, 0, b"", error=error)
+
+    def advance(self, job: int) -> None:
+        """Feed more, and let a paused process go on once what it said is not far ahead of the log."""
+        copy = self.copies.get(job)
+        if copy is None or copy.state != "good":
+            return
+        if copy.paused and len(copy.chunks) <= 1:
+            copy.paused = False
+            self.effects.append(ResumeScheduler(job, copy.copy))
+        self.feed(job)
+
+    # --- deciding (leader only) ---------------------------------------------------------------------
+
+    def propose(self, job: int, ballot: Ballot, *, idle: bool) -> None:
+        """Offer what our copy said beyond the log.  An answer without actions waits for `idle`: nobody is waiting for it."""
+        copy = self.copies.get(job)
+        state = self.machine.job(job)
+        if copy is None or state is None or state.state != "running":
+            return
+        if copy.state in ("parted", "stopped"):
+            self._give_up(copy, ballot)
+            return
+        if copy.state != "good" or copy.proposed:
+            return
+        operations = list(self._decides(copy, state, ballot, idle))
+        if operations:
+            copy.proposed = True
+            self.operations.extend(operations)
+        elif idle:
+            self._maybe_save(copy, state)
+
+    def _decides(self, copy: Copy, state: JobState, ballot: Ballot, idle: bool) -> Iterator[Decide]:
+        """Whole answers together in one Decide; a chunk of a long answer alone, after the events before it."""
+        answers: list[tuple[int, bytes]] = []
+        size = 0
+        reached = state.decided
+        whole = True
+        for chunk in copy.chunks:
+            if not chunk.last or chunk.part > 0:
+                whole = False
+                if chunk.seq - 1 > state.decided:
+                    yield Decide(ballot, copy.job, state.generation, chunk.seq - 1, 0, False, copy.ordered, answers)
+                more = not chunk.last
+                one = [(chunk.seq, chunk.actions)]
+                yield Decide(ballot, copy.job, state.generation, chunk.seq, chunk.part, more, copy.ordered, one)
+                break
+            answers.append((chunk.seq, chunk.actions))
+            size += len(chunk.actions)
+            reached = chunk.seq
+            if size >= limits.SCHEDULER_PART_BYTES:
+                whole = False
+                yield Decide(ballot, copy.job, state.generation, reached, 0, False, copy.ordered, answers)
+                break
+        if whole and copy.answered > state.decided and (answers or idle or state.decided == 0):
+            seq = copy.answered if not copy.partial_seq else reached
+            if seq > state.decided:
+                yield Decide(ballot, copy.job, state.generation, seq, 0, False, copy.ordered, answers)
+
+    def _maybe_save(self, copy: Copy, state: JobState) -> None:
+        due = state.decided - state.saved[0] >= limits.SAVE_EVERY_EVENTS
+        if due and copy.can_save and not copy.saving and copy.fed == copy.answered == state.decided:
+            copy.saving = True
+            self.effects.append(SaveScheduler(copy.job, copy.copy))
+
+    def leadership(self, gained: bool) -> None:
+        """Nothing of ours is in flight; a copy that had given up here gets another chance before its job fails."""
+        for job, copy in list(self.copies.items()):
+            copy.proposed = False
+            if gained and copy.state == "stopped":
+                self.crashes.pop(job, None)
+                self.copies.pop(job)
+                self.start(job)

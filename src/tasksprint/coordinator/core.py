@@ -1,0 +1,533 @@
+"""A coordinator, pure: Paxos, the view, the schedulers' answers → effects.
+
+The shell calls the methods with what happened and the time, then `take()` and performs the effects in order.
+Nothing in here waits, reads a clock or touches a socket, so the simulator runs the very same object.
+
+The shell's duties:
+- `advance(now_ms)` at the latest at `next_wake()`; `take()` after every turn in which anything was called.
+- `written(write, now_ms)` when the Write or Rotate of that number, and all before, is durable.  Messages that
+  depend on a write stay inside until then.
+- links are numbers that the shell makes up; `link_closed` when one is gone.
+
+How an operation goes through: `_offer` puts it among the pending; `take` proposes them as one slot, at once when
+nothing is in flight, otherwise when the slot before is chosen or GATHER_MS have passed.  A reply that waits for its
+operation hangs on the slot's index (`_after`): while we lead the ballot in which we proposed it, what is chosen
+there is what we proposed; when we lose the lead, whoever waits is told to ask the next coordinator.
+
+Only a leader whose own Begin is applied serves anybody: by then it has applied all that was acknowledged before.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import deque
+from collections.abc import Callable, Iterable
+
+import msgspec
+
+from tasksprint import limits
+from tasksprint.coordinator import effects
+from tasksprint.coordinator.copies import Copies
+from tasksprint.coordinator.effects import Effect
+from tasksprint.coordinator.requests import HeldWatch, Waiting
+from tasksprint.paxos import Replica, Timing
+from tasksprint.paxos.messages import AnyMessage, AnyRecord, Decided
+from tasksprint.view import Changed, Diverged, Machine
+from tasksprint.view.operations import (
+    AnyAction,
+    AnyOperation,
+    Begin,
+    CancelJob,
+    Collected,
+    Leave,
+    ProgramChunk,
+    Register,
+    Reports,
+    Submit,
+    Tick,
+    pack_entry,
+)
+from tasksprint.wire import messages as wire
+
+_record_encoder = msgspec.msgpack.Encoder()
+OPERATION_BYTES = 64  # what we count for an operation beside its payload
+
+
+def weight(operation: AnyOperation) -> int:
+    """About how many bytes the operation takes in a slot."""
+    match operation:
+        case Reports():
+            values = sum(len(v) for r in operation.reports if type(r).__name__ == "Done" for v in r.values.values())  # type: ignore[union-attr]
+            return OPERATION_BYTES * (1 + len(operation.reports)) + values
+        case ProgramChunk():
+            return OPERATION_BYTES + len(operation.data)
+        case Submit():
+            return OPERATION_BYTES + len(operation.spec.args)
+    answers = getattr(operation, "answers", ())
+    return OPERATION_BYTES + sum(len(actions) for _, actions in answers) + len(getattr(operation, "state", b""))
+
+
+class Coordinator:
+    """One replica of the replicated state machine, with its copies of the schedulers."""
+
+    def __init__(
+        self,
+        id: int,
+        voters: tuple[int, ...],
+        addresses: dict[int, str],
+        seed: int,
+        now_ms: int,
+        *,
+        timing: Timing | None = None,
+        records: Iterable[AnyRecord] = (),
+        snapshot: tuple[int, bytes] | None = None,
+        tick_ms: int = limits.TICK_MS,
+    ) -> None:
+        self.id = id
+        self.addresses = addresses
+        self.tick_ms = tick_ms
+        self.machine = Machine() if snapshot is None else Machine.restore(snapshot[1])
+        timing = timing or Timing(limits.HEARTBEAT_MS, limits.ELECTION_MS)
+        self.replica = Replica(id, voters, timing, seed, now_ms, records=records, snapshot=snapshot)
+        self.copies = Copies(self.machine)
+        self.waiting = Waiting(self._send)
+        self.now_ms = now_ms
+        self.leading = False  # our Begin is applied
+        self.elections = 0  # how often we began to lead
+        self.busy = 0  # requests refused because too much was pending
+        self._begin_index = 0
+        self._begun_ballot = (0, 0)
+        self._pending: deque[tuple[AnyOperation, int, Callable[[], None] | None]] = deque()
+        self._pending_bytes = 0
+        self._pending_since = 0
+        self._after: dict[int, list[Callable[[], None]]] = {}
+        self._heard: dict[str, None] = {}
+        self._offered: dict[str, int] = {}  # client → last sequence of reports offered under our ballot
+        self._next_tick = 0
+        self._last_tick = now_ms
+        self._tick_in_flight = False
+        self._reads: dict[int, tuple[int, wire.StatusRequest]] = {}
+        self._next_read = 0
+        self._ready_reads: list[tuple[int, int]] = []
+        self._held: deque[tuple[int, int, AnyMessage]] = deque()  # (after, to, message)
+        self._durable = 0
+        self._log_bytes = 0
+        self._effects: list[Effect] = []
+        for state in self.machine.running_jobs():
+            self.copies.start(state.number)
+
+    # --- what happened --------------------------------------------------------------------------
+
+    def peer(self, source: int, messages: Iterable[AnyMessage], now_ms: int) -> None:
+        self.now_ms = now_ms
+        for message in messages:
+            self.replica.step(source, message, now_ms)
+
+    def written(self, write: int, now_ms: int) -> None:
+        self.now_ms = now_ms
+        self._durable = max(self._durable, write)
+        self.replica.written(write, now_ms)
+        self._release_held()
+
+    def advance(self, now_ms: int) -> None:
+        """Time has passed."""
+        self.now_ms = now_ms
+        self.replica.tick(now_ms)
+        if self.leading and now_ms >= self._next_tick:
+            self._tick()
+            self.waiting.expire(self.machine, now_ms)
+
+    def next_wake(self) -> int:
+        wake = self.replica.next_wake()
+        if self.leading:
+            wake = min(wake, self._next_tick)
+        if self._pending:
+            wake = min(wake, self._pending_since + limits.GATHER_MS)
+        return wake
+
+    def link_closed(self, link: int) -> None:
+        self.waiting.drop_link(link)
+
+    def slow_disk(self, now_ms: int) -> None:
+        """The oldest unsynced write is older than half the election timeout."""
+        if self.replica.is_leader:
+            self.replica.resign(now_ms)
+
+    # --- schedulers -------------------------------------------------------------------------------
+
+    def scheduler_ready(self, job: int, copy: int, *, ordered: bool, can_save: bool, now_ms: int) -> None:
+        self.now_ms = now_ms
+        self.copies.ready(job, copy, ordered=ordered, can_save=can_save)
+
+    def scheduler_answered(
+        self, job: int, copy: int, answers: Iterable[tuple[int, list[AnyAction]]], seq: int, more: bool, now_ms: int
+    ) -> None:
+        self.now_ms = now_ms
+        self.copies.answered(job, copy, answers, seq, more)
+        if self.leading:
+            self.copies.propose(job, self.replica.ballot, idle=False)
+
+    def scheduler_saved(self, job: int, copy: int, state: bytes | None, now_ms: int) -> None:
+        self.now_ms = now_ms
+        self.copies.saved(job, copy, state, self.replica.ballot)
+        if not self.leading:
+            self.copies.operations.clear()
+
+    def scheduler_failed(self, job: int, copy: int, error: str, *, nonsense: bool, now_ms: int) -> None:
+        self.now_ms = now_ms
+        self.copies.failed(job, copy, error, nonsense=nonsense, leading=self.leading, ballot=self.replica.ballot)
+
+    # --- links: clients and commands ----------------------------------------------------------------
+
+    def message(self, link: int, message: wire.ToCoordinator, now_ms: int) -> None:
+        self.now_ms = now_ms
+        if isinstance(message, wire.StatusRequest) and message.what == "self":
+            self._send(link, wire.Answer(message.request, "", json.dumps(self.status()).encode()))
+        elif isinstance(message, wire.GetProgram):
+            self._program_part(link, message)
+        elif not self.leading:
+            self._not_leader(link)
+        else:
+            self._HANDLERS[type(message)](self, link, message)
+
+    def _not_leader(self, link: int) -> None:
+        leader = self.replica.leader if self.replica.leader != self.id else 0
+        self._send(link, wire.NotLeader(leader, self.addresses.get(leader, "")))
+
+    def _register(self, link: int, message: wire.RegisterClient) -> None:
+        state = self.machine.client(message.client)
+        if state is not None and state.alive and state.nonce == message.nonce:
+            self._send(link, wire.Registered(state.nonce, state.incarnation))
+            return
+        known = self.waiting.registering.get(message.client)
+        self.waiting.registering[message.client] = (link, message.nonce)
+        if known is None or known[1] != message.nonce:
+            self._offer(
+                Register(message.client, message.nonce, message.address, message.slots, message.labels, message.held)
+            )
+
+    def _known(self, link: int, client: str, incarnation: int) -> bool:
+        """Whether the client's session lives; a dead one is told to register anew."""
+        state = self.machine.client(client)
+        if state is not None and state.alive and state.incarnation == incarnation:
+            self._heard[client] = None
+            return True
+        self._send(link, wire.Unregistered(client))
+        return False
+
+    def _poll(self, link: int, message: wire.Poll) -> None:
+        if self._known(link, message.client, message.incarnation):
+            self.waiting.poll(self.machine, message.client, link, message.known, self.now_ms)
+
+    def _alive(self, link: int, message: wire.Alive) -> None:
+        self._known(link, message.client, message.incarnation)
+
+    def _reports(self, link: int, message: wire.SendReports) -> None:
+        if not self._known(link, message.client, message.incarnation):
+            return
+        state = self.machine.client(message.client)
+        assert state is not None
+        offered = max(self._offered.get(message.client, 0), state.acked)
+        if message.sequence != offered + 1:
+            return  # a retry of what is in flight or done, or from beyond a gap: the acknowledgement will tell
+        self._offered[message.client] = message.sequence
+        self._offer(Reports(message.client, message.incarnation, message.sequence, message.reports))
+
+    def _leave(self, link: int, message: wire.LeaveCluster) -> None:
+        if self._known(link, message.client, message.incarnation):
+            self._offer(
+                Leave(message.client, message.incarnation), lambda: self._send(link, wire.Unregistered(message.client))
+            )
+
+    def _program_part(self, link: int, message: wire.GetProgram) -> None:
+        program = self.machine.program(message.hash) or b""
+        data = program[message.offset : message.offset + limits.PROGRAM_CHUNK_BYTES]
+        self._send(link, wire.ProgramPart(message.hash, message.offset, len(program), data))
+
+    def _put_program(self, link: int, message: wire.PutProgram) -> None:
+        operation = ProgramChunk(message.hash, message.part, message.parts, message.data)
+        self._offer(operation, lambda: self._send(link, wire.Answer(message.request, "", b"")))
+
+    def _submit(self, link: int, message: wire.SubmitJob) -> None:
+        def answer() -> None:
+            self._send(link, wire.Answer(message.request, "", b""))
+
+        if self.machine.job_number(message.job_id) is not None:
+            answer()
+        else:
+            self._offer(Submit(message.job_id, message.spec), answer)
+
+    def _watch(self, link: int, message: wire.WatchJob) -> None:
+        deadline = self.now_ms + limits.POLL_HELD_MS
+        self.waiting.watch(self.machine, HeldWatch(link, message.request, message.job_id, message.known, deadline))
+
+    def _job_request(self, link: int, message: wire.CancelRequest | wire.CollectedRequest) -> None:
+        if self.machine.job_number(message.job_id) is None:
+            error = f"no job {message.job_id} here; `tasksprint status` lists the jobs"
+            self._send(link, wire.Answer(message.request, error, b""))
+            return
+        operation = CancelJob if isinstance(message, wire.CancelRequest) else Collected
+        self._offer(operation(message.job_id), lambda: self._send(link, wire.Answer(message.request, "", b"")))
+
+    def _status(self, link: int, message: wire.StatusRequest) -> None:
+        self._next_read += 1
+        if self.replica.read(self._next_read):
+            self._reads[self._next_read] = (link, message)
+        else:
+            self._not_leader(link)
+
+    _HANDLERS: dict[type, Callable[..., None]] = {
+        wire.RegisterClient: _register,
+        wire.Poll: _poll,
+        wire.Alive: _alive,
+        wire.SendReports: _reports,
+        wire.LeaveCluster: _leave,
+        wire.PutProgram: _put_program,
+        wire.SubmitJob: _submit,
+        wire.WatchJob: _watch,
+        wire.CancelRequest: _job_request,
+        wire.CollectedRequest: _job_request,
+        wire.StatusRequest: _status,
+    }
+
+    def status(self) -> dict[str, object]:
+        """What this coordinator knows of itself."""
+        return {
+            "id": self.id,
+            "leading": self.leading,
+            "leader": self.replica.leader,
+            "ballot": list(self.replica.ballot),
+            "applied": self.machine.index,
+            "elections": self.elections,
+            "copies": {
+                str(state.job_id): {"state": copy.state, "error": copy.error}
+                for number, copy in self.copies.copies.items()
+                if (state := self.machine.job(number)) is not None
+            },
+        }
+
+    def answer_status(self, what: str) -> tuple[str, bytes]:
+        """(error, JSON) of a status request."""
+        kind, _, rest = what.partition(":")
+        answer: object
+        if kind == "cluster":
+            answer = {"coordinator": self.status(), **self.machine.status_cluster()}
+        elif kind == "jobs":
+            answer = self.machine.status_jobs()
+        elif kind in ("job", "why"):
+            job_id, _, task = rest.partition(":")
+            number = self.machine.job_number(job_id)
+            if number is None:
+                return f"no job {job_id} here; `tasksprint status` lists the jobs", b""
+            answer = self.machine.status_job(number) if kind == "job" else self.machine.why(number, int(task))
+        else:
+            return f"unknown status request {what!r}", b""
+        return "", json.dumps(answer).encode()
+
+    # --- proposing ----------------------------------------------------------------------------------
+
+    def _offer(self, operation: AnyOperation, after: Callable[[], None] | None = None) -> None:
+        """Put the operation into the next slot; `after` is called when it is applied while we still lead."""
+        size = weight(operation)
+        if not self._pending:
+            self._pending_since = self.now_ms
+        self._pending.append((operation, size, after))
+        self._pending_bytes += size
+
+    def _tick(self) -> None:
+        self._next_tick = self.now_ms + self.tick_ms
+        if self._tick_in_flight:
+            return  # the next one will carry the time, up to its cap
+        step = min(self.now_ms - self._last_tick, limits.TICK_STEP_MAX_MS)
+        self._last_tick = self.now_ms
+        self._tick_in_flight = True
+        heard, self._heard = sorted(self._heard), {}
+        tick = Tick(self.replica.ballot, step, heard, self.machine.index, self.machine.digest)
+        self._offer(tick, self._ticked)
+
+    def _ticked(self) -> None:
+        self._tick_in_flight = False
+        self.waiting.tell_moved(self.machine)
+        for job in list(self.copies.copies):
+            self.copies.propose(job, self.replica.ballot, idle=True)
+
+    def _propose(self) -> None:
+        if not self._pending or not self.leading:
+            return
+        full = self._pending_bytes >= limits.SLOT_BYTES // 2
+        due = self.now_ms - self._pending_since >= limits.GATHER_MS
+        if self.replica.in_flight and not (full or due):
+            return
+        while self._pending and self.replica.can_propose:
+            operations: list[AnyOperation] = []
+            callbacks: list[Callable[[], None]] = []
+            size = 0
+            while self._pending and (not operations or size + self._pending[0][1] <= limits.SLOT_BYTES // 2):
+                operation, weight, after = self._pending.popleft()
+                operations.append(operation)
+                size += weight
+                if after is not None:
+                    callbacks.append(after)
+            self._pending_bytes -= size
+            index = self.replica.propose(pack_entry(operations))
+            assert index is not None, "can_propose said yes"
+            if callbacks:
+                self._after[index] = callbacks
+        self._pending_since = self.now_ms
+
+    def _follow_role(self) -> None:
+        """Begin to lead, or stop."""
+        ballot = self.replica.ballot
+        if self.replica.is_leader:
+            if self._begun_ballot != ballot:
+                if self.leading:
+                    self._stop_leading()
+                index = self.replica.propose(pack_entry([Begin(ballot)]))
+                if index is not None:
+                    self._begin_index, self._begun_ballot = index, ballot
+        elif self.leading or self._begun_ballot != (0, 0):
+            self._stop_leading()
+            self._begun_ballot = (0, 0)
+
+    def _start_leading(self) -> None:
+        self.leading = True
+        self.elections += 1
+        self._last_tick = self.now_ms
+        self._next_tick = self.now_ms + self.tick_ms
+        self._tick_in_flight = False
+        self.copies.leadership(True)
+        for job in list(self.copies.copies):
+            self.copies.propose(job, self.replica.ballot, idle=False)
+
+    def _stop_leading(self) -> None:
+        self.leading = False
+        self._pending.clear()
+        self._pending_bytes = 0
+        self._after.clear()
+        self._offered.clear()
+        self._heard.clear()
+        self.copies.leadership(False)
+        self.copies.operations.clear()
+        links = self.waiting.drop_all()
+        links += [link for link, _ in self._reads.values()]
+        self._reads.clear()
+        for link in dict.fromkeys(links):
+            self._not_leader(link)
+
+    # --- applying -----------------------------------------------------------------------------------
+
+    def _apply(self, committed: list[tuple[int, bytes]]) -> None:
+        for index, data in committed:
+            self.machine.apply(index, data)
+            self._log_bytes += len(data)
+            callbacks = self._after.pop(index, None)
+            if index == self._begin_index and self.replica.is_leader and self._begun_ballot == self.replica.ballot:
+                self._start_leading()
+            if callbacks:
+                for callback in callbacks:
+                    callback()
+        self._react(self.machine.take())
+
+    def _react(self, changed: Changed) -> None:
+        for job in changed.started:
+            self.copies.start(job)
+        for job in changed.restarted:
+            self.copies.restarted(job)
+        for job in changed.ended:
+            self.copies.stop(job, ended=True)
+        for job in dict.fromkeys(job for job, _ in changed.decided):
+            self.copies.decided(job)
+            if self.leading:
+                self.copies.propose(job, self.replica.ballot, idle=False)
+        for job in sorted(changed.events):
+            self.copies.feed(job)
+        if not self.leading:
+            return
+        for client in sorted(changed.clients):
+            self.waiting.client_changed(self.machine, client)
+        for job in sorted(changed.jobs):
+            state = self.machine.job(job)
+            if state is not None:
+                self.waiting.job_changed(self.machine, state)
+
+    def _serve_reads(self) -> None:
+        waiting = []
+        for token, index in self._ready_reads:
+            if self.machine.index < index:
+                waiting.append((token, index))
+                continue
+            read = self._reads.pop(token, None)
+            if read is not None:
+                link, message = read
+                error, data = self.answer_status(message.what)
+                self._send(link, wire.Answer(message.request, error, data))
+        self._ready_reads = waiting
+
+    # --- effects ------------------------------------------------------------------------------------
+
+    def take(self) -> list[Effect]:
+        """Everything that has to be done now, in order."""
+        try:
+            while self._turn():
+                pass
+        except Diverged as error:
+            self._effects.append(effects.Halt(str(error)))
+        result, self._effects = self._effects, []
+        return result
+
+    def _turn(self) -> bool:
+        """One round of: propose, take what Paxos says, apply.  False when nothing moved."""
+        self._follow_role()
+        for operation in self.copies.operations:
+            self._offer(operation)
+        self.copies.operations.clear()
+        self._propose()
+        out = self.replica.take()
+        if out.install is not None:
+            self._install(*out.install)
+            self._effects.append(effects.Rotate(out.write, *out.install, self._encode(out.records)))
+        elif out.records:
+            sync = any(type(record) is not Decided for record in out.records)
+            self._effects.append(effects.Write(out.write, self._encode(out.records), sync))
+        for to, message, after in out.messages:
+            if after > self._durable:
+                self._held.append((after, to, message))
+            else:
+                self._effects.append(effects.SendPeer(to, message))
+        if out.committed:
+            self._apply(out.committed)
+        if out.reads:
+            self._ready_reads += out.reads
+        if self._ready_reads:
+            self._serve_reads()
+        if self.copies.effects:
+            self._effects += self.copies.effects
+            self.copies.effects.clear()
+        if self._log_bytes >= limits.SNAPSHOT_EVERY_BYTES:
+            self._compact()
+        return bool(out.records or out.committed or out.role_changed or self.copies.operations)
+
+    def _encode(self, records: list[AnyRecord]) -> list[bytes]:
+        return [_record_encoder.encode(record) for record in records]
+
+    def _install(self, index: int, snapshot: bytes) -> None:
+        self.machine = Machine.restore(snapshot)
+        self._after.clear()
+        self.copies.replace_machine(self.machine)
+        self._log_bytes = 0
+
+    def _compact(self) -> None:
+        """Cut the log at what is applied."""
+        self._log_bytes = 0
+        snapshot = b"".join(self.machine.snapshot())
+        records = self.replica.compact(self.machine.index, snapshot)
+        if records:
+            self._effects.append(effects.Rotate(0, self.machine.index, snapshot, self._encode(records)))
+
+    def _release_held(self) -> None:
+        while self._held and self._held[0][0] <= self._durable:
+            _, to, message = self._held.popleft()
+            self._effects.append(effects.SendPeer(to, message))
+
+    def _send(self, link: int, message: wire.FromCoordinator) -> None:
+        self._effects.append(effects.Send(link, message))

@@ -1,0 +1,108 @@
+"""What the coordinator's core asks of its shell.  The shell performs the effects in the order given."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from tasksprint.paxos.messages import AnyMessage
+from tasksprint.view.operations import JobSpec
+
+if TYPE_CHECKING:
+    from tasksprint.view import Event
+    from tasksprint.wire.messages import FromCoordinator
+
+
+@dataclass(frozen=True, slots=True)
+class Write:
+    """Append the records to the journal; call `written(write)` when they, and all before, are durable.
+
+    `sync=False`: nothing waits for them, they may go with the next group.
+    """
+
+    write: int
+    records: list[bytes]
+    sync: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Rotate:
+    """Store the snapshot durably, then begin a new segment of the journal with these records.
+
+    `write` is as in Write: `written(write)` must be called when all of it is durable.
+    """
+
+    write: int
+    index: int
+    snapshot: bytes
+    records: list[bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class SendPeer:
+    to: int
+    message: AnyMessage
+
+
+@dataclass(frozen=True, slots=True)
+class Send:
+    """To a client or a command; a link that is gone is ignored."""
+
+    link: int
+    message: FromCoordinator
+
+
+@dataclass(frozen=True, slots=True)
+class StartScheduler:
+    """Start this copy; with a saved `state`, restore it.  Answer: `scheduler_ready` or `scheduler_failed`."""
+
+    job: int
+    copy: int
+    job_id: str
+    spec: JobSpec
+    program: bytes | None
+    state: bytes | None
+
+
+@dataclass(frozen=True, slots=True)
+class FeedScheduler:
+    """One line of events.  Answer: `scheduler_answered`, in parts; after a part with `more` wait for ResumeScheduler."""
+
+    job: int
+    copy: int
+    events: list[Event]
+
+
+@dataclass(frozen=True, slots=True)
+class ResumeScheduler:
+    job: int
+    copy: int
+
+
+@dataclass(frozen=True, slots=True)
+class SaveScheduler:
+    """Answer: `scheduler_saved`."""
+
+    job: int
+    copy: int
+
+
+@dataclass(frozen=True, slots=True)
+class StopScheduler:
+    """End the copy's process, if it is there; `ended` when the job itself is over."""
+
+    job: int
+    copy: int
+    ended: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Halt:
+    """This coordinator must not go on: print the reason and end the process."""
+
+    reason: str
+
+
+Effect = (
+    Write | Rotate | SendPeer | Send | StartScheduler | FeedScheduler | ResumeScheduler | SaveScheduler | StopScheduler | Halt
+)

@@ -1,0 +1,159 @@
+"""Who waits for an answer from this coordinator: held polls of clients, watches and requests of commands.  Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from tasksprint import limits
+from tasksprint.view import JobState, Machine
+from tasksprint.wire.messages import JobUpdate, Output, Registered, Unregistered, View
+
+Answer = Registered | Unregistered | View | JobUpdate
+
+
+@dataclass(slots=True)
+class HeldPoll:
+    link: int
+    known: int
+    deadline_ms: int
+
+
+@dataclass(slots=True)
+class HeldWatch:
+    link: int
+    request: int
+    job_id: str
+    known: int
+    deadline_ms: int
+
+
+ENDED = frozenset(["finishing", "done", "failed", "cancelled"])
+
+
+def job_update(machine: Machine, request: int, job_id: str) -> JobUpdate:
+    """What a command that follows a job is told."""
+    number = machine.job_number(job_id)
+    state: JobState | None = machine.job(number) if number is not None else None
+    if state is None:
+        return JobUpdate(request, job_id, 0, "unknown", "", 0, 0, 0, 0, 0, b"", [], False)
+    outputs = []
+    if state.state == "finishing":
+        outputs = [Output(task, key, attempt, holders) for task, key, attempt, holders in machine.outputs(state.number)]
+    values = state.values if state.state in ("finishing", "done") else b""
+    return JobUpdate(
+        request,
+        job_id,
+        state.changed,
+        state.state,
+        state.error,
+        state.started,
+        state.done,
+        state.failed,
+        state.read,
+        machine.living,
+        values,
+        outputs,
+        state.nondeterministic,
+    )
+
+
+@dataclass(slots=True)
+class Waiting:
+    """Held polls, registrations and watches; `send` is called with (link, message)."""
+
+    send: Callable[[int, Answer], None]
+    polls: dict[str, HeldPoll] = field(default_factory=dict)
+    registering: dict[str, tuple[int, int]] = field(default_factory=dict)  # client → (link, nonce)
+    acked_sent: dict[str, int] = field(default_factory=dict)
+    watches: dict[str, list[HeldWatch]] = field(default_factory=dict)  # by job id
+    moved: dict[str, None] = field(default_factory=dict)  # watched jobs with progress to tell at the next tick
+
+    def poll(self, machine: Machine, client: str, link: int, known: int, now_ms: int) -> None:
+        held = self.polls[client] = HeldPoll(link, known, now_ms + limits.POLL_HELD_MS)
+        state = machine.client(client)
+        if state is None:
+            return
+        if known == 0:
+            self.acked_sent.pop(client, None)
+        if state.number > held.known or state.acked > self.acked_sent.get(client, -1):
+            self.answer_poll(machine, client)
+
+    def answer_poll(self, machine: Machine, client: str) -> None:
+        held = self.polls.pop(client, None)
+        state = machine.client(client)
+        if held is None or state is None:
+            return
+        number, whole, changes = machine.changes(client, held.known)
+        self.acked_sent[client] = state.acked
+        self.send(held.link, View(number, state.acked, whole, changes))
+
+    def client_changed(self, machine: Machine, client: str) -> None:
+        """Something in the client's record moved: its part, its acknowledged reports, or its life."""
+        state = machine.client(client)
+        registering = self.registering.get(client)
+        if registering is not None and state is not None and state.alive and state.nonce == registering[1]:
+            del self.registering[client]
+            self.send(registering[0], Registered(state.nonce, state.incarnation))
+        held = self.polls.get(client)
+        if held is None:
+            return
+        if state is None or not state.alive:
+            del self.polls[client]
+            self.send(held.link, Unregistered(client))
+        elif state.number > held.known or state.acked > self.acked_sent.get(client, -1):
+            self.answer_poll(machine, client)
+
+    def watch(self, machine: Machine, watch: HeldWatch) -> None:
+        update = job_update(machine, watch.request, watch.job_id)
+        if update.number > watch.known or update.state == "unknown":
+            self.send(watch.link, update)
+        else:
+            self.watches.setdefault(watch.job_id, []).append(watch)
+
+    def job_changed(self, machine: Machine, job: JobState) -> None:
+        """An end is told at once, progress at the next tick."""
+        if job.job_id in self.watches:
+            self.moved[job.job_id] = None
+            if job.state in ENDED:
+                self.tell_moved(machine)
+
+    def tell_moved(self, machine: Machine) -> None:
+        moved, self.moved = self.moved, {}
+        for job_id in moved:
+            for watch in self.watches.pop(job_id, ()):
+                self.send(watch.link, job_update(machine, watch.request, job_id))
+
+    def expire(self, machine: Machine, now_ms: int) -> None:
+        """Answer what was held long enough: it shows that the leader lives."""
+        for client, held in list(self.polls.items()):
+            if now_ms >= held.deadline_ms:
+                self.answer_poll(machine, client)
+        for job_id, watches in list(self.watches.items()):
+            due = [watch for watch in watches if now_ms >= watch.deadline_ms]
+            if due:
+                self.watches[job_id] = [watch for watch in watches if now_ms < watch.deadline_ms]
+                for watch in due:
+                    self.send(watch.link, job_update(machine, watch.request, job_id))
+            if not self.watches[job_id]:
+                del self.watches[job_id]
+
+    def drop_link(self, link: int) -> None:
+        self.polls = {client: held for client, held in self.polls.items() if held.link != link}
+        self.registering = {client: who for client, who in self.registering.items() if who[0] != link}
+        for job_id, watches in list(self.watches.items()):
+            self.watches[job_id] = [watch for watch in watches if watch.link != link]
+            if not self.watches[job_id]:
+                del self.watches[job_id]
+
+    def drop_all(self) -> list[int]:
+        """Leadership is lost: everybody who waits must ask somebody else.  Returns their links."""
+        links = {held.link: None for held in self.polls.values()}
+        links.update({link: None for link, _ in self.registering.values()})
+        links.update({watch.link: None for watches in self.watches.values() for watch in watches})
+        self.polls.clear()
+        self.registering.clear()
+        self.watches.clear()
+        self.moved.clear()
+        self.acked_sent.clear()
+        return list(links)
