@@ -64,7 +64,7 @@ def dumps(value: Any) -> str:
     try:
         wrong = unsafe_number(text.encode())
     except UnicodeEncodeError:
-        raise NotPlain("a string holds half a character (a file name that is not UTF-8?): send it in another form") from None
+        raise NotPlain("a string holds half a character (a file name that is not UTF-8?)") from None
     if wrong:
         raise NotPlain(wrong)
     return text

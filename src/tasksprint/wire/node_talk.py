@@ -73,8 +73,8 @@ def run(
     )  # fmt: skip
     if len(line) > LINE_BYTES:
         raise ValueError(
-            f"the task's arguments and inputs take {len(line) / MIB:.1f} MiB as JSON, more than {LINE_BYTES / MIB:g} MiB: "
-            "return large pieces as files"
+            f"the task's arguments and inputs take {len(line) / MIB:.1f} MiB as JSON, "
+            f"more than {LINE_BYTES // MIB} MiB: return large pieces as files"
         )
     return line
 
@@ -85,8 +85,8 @@ def _input(each: Input) -> bytes:
     return b'{"key":%b,"$file":%b}' % (_text(each.key), _text(each.path))
 
 
-def cancel(task: int) -> bytes:
-    return b'{"type":"cancel","task":%d}\n' % task
+def cancel(task: int, *, attempt: int = 0) -> bytes:
+    return b'{"type":"cancel","task":%d,"attempt":%d}\n' % (task, attempt)
 
 
 def bye() -> bytes:
@@ -165,7 +165,7 @@ def decode(line: bytes) -> Message:
         except UnicodeDecodeError:
             raise NodeError(f"a line that is not UTF-8: {quoted(line)}") from None
     try:
-        message = _decode(line)
+        message: Ready | Progress | Log | _Done | Failed = _decode(line)
     except msgspec.DecodeError as error:
         _refuse(line, error)
     if not isinstance(message, _Done):
@@ -175,7 +175,8 @@ def decode(line: bytes) -> Message:
         raise NodeError(f"the result of task {message.task}: {wrong}")
     if len(message.result) > KEYS_MAX:
         raise NodeError(f"the result of task {message.task} has {len(message.result)} keys, more than {KEYS_MAX}")
-    return Done(message.task, {key: _piece(message.task, key, raw) for key, raw in message.result.items()}, message.read)
+    pieces = {key: _piece(message.task, key, raw) for key, raw in message.result.items()}
+    return Done(message.task, pieces, message.read)
 
 
 def _piece(task: int, key: str, raw: Raw) -> bytes | FilePiece:
@@ -255,7 +256,8 @@ class NodeTalk:
         if isinstance(message, Log):
             return
         if isinstance(message, Ready):
-            return self._heard_ready(message)
+            self._heard_ready(message)
+            return
         if self.ready is None:
             raise NodeError(f"{_kind(message)!r} before 'ready'")
         if not self.runs:
@@ -269,7 +271,9 @@ class NodeTalk:
         if self.ready is not None:
             raise NodeError("'ready' a second time")
         if message.version != NODE_PROTOCOL_VERSION:
-            raise NodeError(f"the node speaks version {message.version} of the protocol, this client {NODE_PROTOCOL_VERSION}")
+            raise NodeError(
+                f"the node speaks version {message.version} of the protocol, this client {NODE_PROTOCOL_VERSION}"
+            )
         if not message.tasks or any(not 0 < len(name) <= NAME_CHARS for name in message.tasks):
             raise NodeError(f"'ready' must name at least one task, each with 1 to {NAME_CHARS} characters")
         if message.folders not in ("", "lazy"):
@@ -283,8 +287,11 @@ def _kind(message: Progress | Done | Failed) -> str:
 
 def shortened(failed: Failed) -> str:
     """The error of a failed task with its trace, cut to what goes through the log."""
+    half = ERROR_BYTES // 8
     text = f"{failed.error}\n{failed.trace}" if failed.trace else failed.error
-    return text if len(text) <= ERROR_BYTES // 4 else f"{failed.error[: ERROR_BYTES // 8]}\n...{failed.trace[-ERROR_BYTES // 8 :]}"
+    if len(text) <= 2 * half:
+        return text
+    return f"{failed.error[:half]}\n...{failed.trace[-half:]}"
 
 
 __all__ = [

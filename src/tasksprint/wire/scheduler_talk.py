@@ -230,7 +230,9 @@ def action_of(action: _AnyAction) -> AnyAction:
         return Fail(action.error if len(action.error) <= ERROR_BYTES // 4 else action.error[: ERROR_BYTES // 4] + "...")
     values = bytes(action.values)
     if len(values) > VALUES_MAX_BYTES:
-        raise SchedulerError(f"`finish` with values of {len(values)} bytes, more than {VALUES_MAX_BYTES}: finish with files")
+        raise SchedulerError(
+            f"`finish` with values of {len(values)} bytes, more than {VALUES_MAX_BYTES}: finish with files"
+        )
     return Finish(values, action.files)
 
 
@@ -297,7 +299,8 @@ class SchedulerTalk:
             raise SchedulerError("'ready' a second time")
         if form.version != SCHEDULER_PROTOCOL_VERSION:
             raise SchedulerError(
-                f"the scheduler speaks version {form.version} of the protocol, this coordinator {SCHEDULER_PROTOCOL_VERSION}"
+                f"the scheduler speaks version {form.version} of the protocol, "
+                f"this coordinator {SCHEDULER_PROTOCOL_VERSION}"
             )
         self.ready = Ready(form.ordered, form.save)
         return self.ready
@@ -309,10 +312,9 @@ class SchedulerTalk:
         count = sum(len(answer.actions) for answer in answers)
         _check_size(count, line)
         for answer in answers:
-            if not max(self._answered + 1, self._reached) <= answer.seq <= last:
-                raise SchedulerError(
-                    f"an answer to event {answer.seq}; expected {max(self._answered + 1, self._reached)} to {last}, in order"
-                )
+            first = max(self._answered + 1, self._reached)
+            if not first <= answer.seq <= last:
+                raise SchedulerError(f"an answer to event {answer.seq}; expected {first} to {last}, in order")
             self._reached = answer.seq
         if not more and self._reached != last:
             raise SchedulerError(f"the answer ends at event {self._reached}, but event {last} was asked last")
@@ -359,7 +361,9 @@ def _rows(answers: list[_Answer]) -> list[tuple[int, bytes]]:
 
 def _check_size(count: int, line: bytes) -> None:
     if count > PART_ACTIONS:
-        raise SchedulerError(f"a part of an answer with {count} actions, more than {PART_ACTIONS}: split it with more=true")
+        raise SchedulerError(
+            f"a part of an answer with {count} actions, more than {PART_ACTIONS}: split it with more=true"
+        )
     if count > 1 and len(line) > SCHEDULER_PART_BYTES + KIB:
         raise SchedulerError(
             f"a part of an answer of {len(line)} bytes, more than {SCHEDULER_PART_BYTES}: split it with more=true"
