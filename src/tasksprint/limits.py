@@ -54,7 +54,9 @@ PROGRAM_BYTES: Final = 8 * MIB  # a job's files, packed
 PROGRAM_CHUNK_BYTES: Final = 512 * KIB
 CHUNK_BYTES: Final = 256 * KIB  # one chunk of a piece between clients
 LINK_BUFFER_BYTES: Final = 16 * MIB  # what may wait to be written on one link
+ASSIGNED_BYTES: Final = 2 * MIB  # arguments of the attempts at one client; above it no more are placed there
 EVENTS_BYTES: Final = 64 * MIB  # unanswered events of a job
+CHILD_BUFFER_BYTES: Final = 64 * MIB  # what may wait for a program that does not read its input
 SHELF_MEMORY_BYTES: Final = 256 * MIB  # JSON pieces held in memory by a client before they spill
 INLINE_HASH_BYTES: Final = 256 * KIB  # larger files are hashed in a thread
 JOURNAL_SEGMENT_BYTES: Final = 16 * MIB
@@ -77,6 +79,9 @@ WINDOW_PER_SLOT: Final = 2  # ready attempts at a client: at least this many a s
 WINDOW_MAX: Final = 512  # ... and at most this many
 WINDOW_WORK_MS: Final = 50  # ... about this much work
 WAITING_PER_SLOT: Final = 64  # attempts that wait at a client for their prerequisites
+ASIDE_MAX: Final = 64  # cores=0 attempts at a client
+CLIENTS_REMEMBERED: Final = 1_000  # dead ones
+TIMERS_MAX: Final = 10_000  # of a job
 NODE_QUEUE: Final = 8  # `run` lines sent ahead to one node
 SLOTS_IN_FLIGHT: Final = 64  # proposals of the log that are not yet chosen
 CHANGES_KEPT: Final = 4_096  # of a client's part; a client further behind gets the whole part
@@ -86,6 +91,8 @@ FETCH_TRIES: Final = 3  # then the fetcher says `unreachable`
 REPLICAS_MAX: Final = 7  # coordinators
 TASK_REPLICAS_MAX: Final = 8
 PREREQUISITES_MAX: Final = 100_000  # of one task
+LABELS_MAX: Final = 100  # of a task or a client
+RETRIES_MAX: Final = 1_000
 KEYS_MAX: Final = 10_000  # pieces of one result
 NAME_CHARS: Final = 200  # names of tasks, keys, labels, timers, jobs
 LINKS_MAX: Final = 1_024  # open links of one process
@@ -102,3 +109,4 @@ assert SCHEDULER_PART_BYTES < SLOT_BYTES < FRAME_BYTES
 assert VALUES_BYTES <= VALUES_MAX_BYTES < SLOT_BYTES
 assert PROGRAM_CHUNK_BYTES < SLOT_BYTES and SNAPSHOT_CHUNK_BYTES < FRAME_BYTES and CHUNK_BYTES < FRAME_BYTES
 assert SLOT_BYTES < JOURNAL_SEGMENT_BYTES < SNAPSHOT_EVERY_BYTES
+assert LINE_BYTES < CHILD_BUFFER_BYTES
