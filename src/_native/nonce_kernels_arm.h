@@ -1,0 +1,1 @@
+#define NONCE_ARM_KERNELS
