@@ -175,11 +175,13 @@ class Acceptor:
     def compact(self, index: int, first: int) -> list[AnyRecord]:
         """A snapshot of ours covers `index`; entries from `first` on are kept.  What a new segment begins with."""
         self._flush()
+        if self.records:  # the new segment tells all that they do; something must still take the next write's number
+            self.records = [Promised(self.promised)]
         self.snapshot_index = max(self.snapshot_index, index)
         self.log.drop(first - 1)
         log = self.log
         tail = appended(self.accepted, log.first, log.slice(log.first, log.length), log.length)
-        return [Snapshotted(self.snapshot_index), Promised(self.promised), *tail, Decided(self.decided)]
+        return [Snapshotted(self.snapshot_index), *tail, Promised(self.promised), Decided(self.decided)]
 
     # --- the disk ---------------------------------------------------------------------------------
     def take_records(self) -> list[AnyRecord]:

@@ -165,6 +165,7 @@ class Replica:
     def compact(self, index: int, snapshot: bytes) -> list[AnyRecord]:
         """`snapshot` is the state after `index`.  What a new segment of the journal begins with."""
         assert index <= self._emitted, f"a snapshot of {index}, but only {self._emitted} was given out"
+        assert self._install is None, "a received snapshot waits: take() first"
         self._snapshot = Snapshot(index, snapshot)
         return self.acceptor.compact(index, self._first_kept(index))
 
