@@ -36,10 +36,6 @@ from tasksprint.paxos.snapshot_transfer import Sender, Snapshot
 UNANSWERED_BYTES = 8 * SLOT_BYTES  # sent to a follower, not yet answered; also: proposed, not yet chosen
 
 
-class Unusable(Exception):
-    """The log that must be adopted begins after what we hold: its holder has compacted it."""
-
-
 class Follower:
     """What the proposer knows of one other voter, in this ballot."""
 
@@ -131,8 +127,8 @@ class Proposer:
         return True
 
     def try_to_lead(self) -> None:
-        """Adopt and lead, if a quorum has promised.  Raises Unusable."""
-        promised = [follower for follower in self.followers.values() if follower.promise is not None]
+        """Adopt and lead, if a quorum has promised."""
+        promised = [follower for follower in self.followers.values() if self._is_usable(follower)]
         if self.leading or len(promised) + self._own_promise() < self.quorum:
             return
         best = self.best(promised)
@@ -153,6 +149,11 @@ class Proposer:
                 best, highest = follower, there
         return best
 
+    def _is_usable(self, follower: Follower) -> bool:
+        """Not when its log may have to be adopted, but what we lack of it is compacted: another quorum must do."""
+        promise = follower.promise
+        return promise is not None and (promise.start == 0 or promise.start == self._wanted(promise))
+
     def _wanted(self, promise: Promise) -> int:
         acceptor = self.acceptor
         return acceptor.log.length + 1 if promise.accepted == acceptor.accepted else acceptor.decided + 1
@@ -160,8 +161,6 @@ class Proposer:
     def _is_whole(self, best: Follower) -> bool:
         promise = best.promise
         assert promise is not None
-        if promise.start != self._wanted(promise):
-            raise Unusable
         end = promise.start + len(best.suffix) - 1
         if end < promise.length:
             self._ask(best, end + 1)
@@ -180,7 +179,9 @@ class Proposer:
         for follower in promised:
             assert follower.promise is not None
             acceptor.decide(follower.promise.decided)
-            self._admit(follower, follower.promise)
+        for follower in self.followers.values():
+            if follower.promise is not None:
+                self._admit(follower, follower.promise)
 
     # --- leader: one follower ---------------------------------------------------------------------
     def _admit(self, follower: Follower, promise: Promise) -> None:

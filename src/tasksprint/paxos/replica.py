@@ -39,7 +39,7 @@ from tasksprint.paxos.messages import (
     SnapshotChunk,
     SnapshotReply,
 )
-from tasksprint.paxos.proposer import Proposer, Unusable
+from tasksprint.paxos.proposer import Proposer
 from tasksprint.paxos.snapshot_transfer import Receiver, Snapshot
 
 FOLLOWER, ASKING, PREPARING, LEADER = "follower", "asking", "preparing", "leader"
@@ -284,29 +284,20 @@ class Replica:
             self._follow(now_ms)
         elif now_ms >= self._resend_ms and self.proposer is not None:
             self._resend_ms = now_ms + self.timing.heartbeat_ms
-            try:
-                self.proposer.prepare()
-            except Unusable:
-                self._follow(now_ms)
+            self.proposer.prepare()
             self._become_leader(now_ms)
 
     def _on_promise(self, source: int, message: Promise, now_ms: int) -> None:
         proposer = self.proposer
         if proposer is None or message.ballot != proposer.ballot:
             return
-        try:
-            if proposer.on_promise(source, message):
-                self._prepare_deadline_ms = now_ms + self.timing.election_ms
-        except Unusable:
-            self._follow(now_ms)
+        if proposer.on_promise(source, message):
+            self._prepare_deadline_ms = now_ms + self.timing.election_ms
         self._become_leader(now_ms)
 
     def _try_to_lead(self, now_ms: int) -> None:
         assert self.proposer is not None
-        try:
-            self.proposer.try_to_lead()
-        except Unusable:
-            self._follow(now_ms)
+        self.proposer.try_to_lead()
         self._become_leader(now_ms)
 
     def _become_leader(self, now_ms: int) -> None:
