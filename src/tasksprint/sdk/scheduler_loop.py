@@ -1,0 +1,66 @@
+"""The program around a user's scheduler: lines in, handlers called, decisions out."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from tasksprint.limits import SCHEDULER_PROTOCOL_VERSION
+from tasksprint.sdk import streams
+from tasksprint.sdk.desk import Desk
+from tasksprint.sdk.plain import dumps
+from tasksprint.sdk.scheduler import Scheduler, deliver
+
+
+class Unknown(Exception):
+    """A message that this SDK does not know."""
+
+
+def serve(kind: type[Scheduler]) -> None:
+    """Runs a scheduler of this class on stdin and stdout, until `bye` or the end of the input."""
+    reader, writer = streams.take()
+    with open(reader, "rb", buffering=1 << 18) as lines:
+        hello = json.loads(lines.readline() or b"{}")
+        if hello.get("type") != "hello":
+            raise Unknown("expected `hello`: a coordinator starts this program, `tasksprint check-scheduler` tries it")
+        scheduler = _made(kind, int(hello["seed"], 16), writer)
+        ready = {"version": SCHEDULER_PROTOCOL_VERSION, "ordered": kind.ordered, "save": True}
+        streams.write(writer, json.dumps({"ready": ready}).encode() + b"\n")
+        for line in lines:
+            message = json.loads(line)
+            events = message.get("events")
+            if events is not None:
+                _answer(scheduler, events)
+            elif message.get("type") == "bye":
+                return
+            else:
+                _other(scheduler, message, writer)
+
+
+def _made(kind: type[Scheduler], seed: int, writer: int) -> Scheduler:
+    scheduler = kind.__new__(kind)
+    scheduler._sprint.seed = seed
+    scheduler._sprint.desk = Desk(lambda text: streams.write(writer, text.encode()))
+    scheduler.__init__()  # type: ignore[misc]
+    return scheduler
+
+
+def _answer(scheduler: Scheduler, events: list[dict[str, Any]]) -> None:
+    for event in events:
+        deliver(scheduler, event)
+    scheduler._sprint.desk.answer(events[-1]["seq"])
+
+
+def _other(scheduler: Scheduler, message: dict[str, Any], writer: int) -> None:
+    from tasksprint.sdk import saving
+
+    if message.get("save"):
+        try:
+            line = f'{{"saved":{saving.save(scheduler)}}}\n'
+        except saving.CannotSave as error:
+            line = f'{{"saved":null,"error":{dumps(str(error))}}}\n'
+        streams.write(writer, line.encode())
+    elif "restore" in message:
+        saving.restore(scheduler, message["restore"])
+    else:
+        raise Unknown(f"an unknown message: {str(message)[:200]}")
