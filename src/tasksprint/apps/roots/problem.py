@@ -1,0 +1,113 @@
+"""What is searched: the equations, the box, the tolerances; and the meter that counts each evaluation.
+
+Everything below the report works in unit coordinates: the box is [0, 1]^d, whatever its sides are. An evaluation is all
+equations at one point. A value that is no finite number counts as infinitely far from zero: a pole is never a root.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tasksprint.apps.roots.expression import Program, compile_program
+
+Array = NDArray[np.float64]
+Function = Callable[[Array], Array]
+
+BITS = (32, 64)
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Equations in a box. `epsilon` is the paper's solution epsilon (on |f|), `closeness` its root closeness (in units)."""
+
+    expressions: tuple[str, ...]
+    lo: tuple[float, ...]
+    hi: tuple[float, ...]
+    bits: int = 32
+    epsilon: float = 1e-3
+    closeness: float = 1e-2
+    function: Function | None = field(default=None, compare=False)
+
+    def __post_init__(self) -> None:
+        if len(self.lo) != len(self.hi) or not self.lo:
+            raise ValueError(f"the box has {len(self.lo)} lower and {len(self.hi)} upper ends: give both for each unknown")
+        for number, (low, high) in enumerate(zip(self.lo, self.hi, strict=True), 1):
+            if not (math.isfinite(low) and math.isfinite(high)):
+                raise ValueError(f"the box is infinite in x{number}: [{low:g}, {high:g}]; give finite ends")
+            if not low < high:
+                raise ValueError(f"the box is empty in x{number}: [{low:g}, {high:g}]; the lower end comes first")
+            if not math.isfinite(high - low):
+                raise ValueError(f"the box is too wide in x{number}: [{low:g}, {high:g}]")
+        if self.bits not in BITS:
+            raise ValueError(f"the bit resolution is 32 or 64, not {self.bits}")
+        for name in ("epsilon", "closeness"):
+            if not 0.0 < getattr(self, name) < math.inf:
+                raise ValueError(f"the {name} must be above zero, not {getattr(self, name)}")
+
+    @property
+    def dimensions(self) -> int:
+        return len(self.lo)
+
+    def points(self, units: Array) -> Array:
+        """Unit coordinates to the user's; the ends of the box are met exactly."""
+        low, high = np.array(self.lo), np.array(self.hi)
+        return np.clip(low + units * (high - low), low, high)
+
+    def compiled(self) -> Function:
+        return self.function or compile_program(self.expressions, self.dimensions)
+
+    def as_arguments(self) -> dict[str, Any]:
+        return {
+            "expressions": list(self.expressions),
+            "lo": list(self.lo),
+            "hi": list(self.hi),
+            "bits": self.bits,
+            "epsilon": self.epsilon,
+            "closeness": self.closeness,
+        }
+
+    @classmethod
+    def from_arguments(cls, values: Mapping[str, Any], function: Function | None = None) -> Problem:
+        texts: Sequence[str] = values["expressions"]
+        ends = (tuple(float(end) for end in values[key]) for key in ("lo", "hi"))
+        lo, hi = ends
+        rest = {key: values[key] for key in ("bits", "epsilon", "closeness") if key in values}
+        return cls(tuple(texts), lo, hi, function=function, **rest)
+
+
+class Meter:
+    """Evaluates, counts, and stops at its allowance: rows beyond it come back as infinitely far from zero."""
+
+    def __init__(self, problem: Problem, allowance: int, function: Function | None = None) -> None:
+        self.problem = problem
+        self.function = function or problem.compiled()
+        self.equations = len(self.function.results) if isinstance(self.function, Program) else len(problem.expressions)
+        self.allowance, self.used = allowance, 0
+
+    @property
+    def left(self) -> int:
+        return self.allowance - self.used
+
+    def __call__(self, units: Array) -> Array:
+        """One row of residuals a point, of unit coordinates; never NaN."""
+        allowed = min(len(units), self.left)
+        self.used += allowed
+        out = np.full((len(units), self.equations), np.inf)
+        if allowed:
+            values = self.function(self.problem.points(units[:allowed]))
+            out[:allowed] = np.where(np.isnan(values), np.inf, values)
+        return out
+
+
+def norms(residuals: Array) -> Array:
+    """The length of each row; the fitness of a point is minus this."""
+    if residuals.shape[1] == 1:
+        return np.abs(residuals[:, 0])
+    with np.errstate(over="ignore", invalid="ignore"):
+        return np.sqrt(np.einsum("ij,ij->i", residuals, residuals))
