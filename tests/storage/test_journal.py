@@ -1,0 +1,465 @@
+"""What was called durable is there after any crash; what is damaged is never taken for a crash."""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+import uvloop
+from tests.storage.desk import Desk, Power, recovered
+
+from tasksprint.storage import Corrupt, InUse, Journal, JournalFailed, NotOurs, StorageError, disk, journal, recovery
+
+FIRST = "journal-0000000001"
+
+
+def small_segments(patch: pytest.MonkeyPatch, size: int) -> None:
+    patch.setattr(journal, "JOURNAL_SEGMENT_BYTES", size)
+    patch.setattr(recovery, "JOURNAL_SEGMENT_BYTES", size)
+
+
+@pytest.fixture(autouse=True)
+def _small(monkeypatch: pytest.MonkeyPatch) -> None:
+    small_segments(monkeypatch, 64 * 1024)
+
+
+def three_groups(folder: Path) -> tuple[bytes, list[int]]:
+    """The bytes of a journal of three groups after a kill, and where each group ends."""
+    desk = Desk(folder)
+    ends = []
+    for group in ([b"one"], [b"two", b"2"], [b"three" * 20]):
+        desk.put(*group)
+        ends.append(desk.journal._writer._end)
+    desk.die()
+    return (folder / FIRST).read_bytes(), ends
+
+
+# --- the promise -----------------------------------------------------------------------------------------
+
+
+def test_what_is_durable_comes_back_in_order(tmp_path: Path) -> None:
+    desk = Desk(tmp_path / "a" / "b")
+    assert desk.journal.records == []
+    assert desk.journal.snapshot is None
+    for i in range(200):
+        desk.append(b"record %d" % i, b"")
+    desk.settle()
+    assert desk.durable == sorted(set(desk.durable)), "grows, and each call says something new"
+    assert desk.journal.sync_median_ms() > 0
+    desk.die()
+    expected = [record for i in range(200) for record in (b"record %d" % i, b"")]
+    assert recovered(tmp_path / "a" / "b") == (expected, None)
+
+
+def test_a_journal_goes_on_over_many_lives(tmp_path: Path) -> None:
+    for life in range(5):
+        desk = Desk(tmp_path)
+        assert desk.journal.records == [b"life %d" % i for i in range(life)]
+        desk.put(b"life %d" % life)
+        desk.die() if life % 2 else desk.journal.close()
+
+
+def test_writes_that_need_no_sync_go_with_the_next_in_order(tmp_path: Path) -> None:
+    desk = Desk(tmp_path)
+    desk.append(b"lazy 1", sync=False)
+    desk.append(b"lazy 2", sync=False)
+    assert desk.journal.oldest_unsynced_ms() == 0
+    assert desk.journal.syncs == 0
+    desk.put(b"eager")
+    assert desk.durable[-1] == 3
+    desk.append(b"last", sync=False)
+    desk.journal.close()
+    assert recovered(tmp_path)[0] == [b"lazy 1", b"lazy 2", b"eager", b"last"]
+
+
+def test_many_writes_share_a_sync(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    gate, real = threading.Semaphore(0), disk.write_synced
+
+    def slow(descriptor: int, data: bytes, offset: int) -> None:
+        gate.acquire()
+        real(descriptor, data, offset)
+
+    monkeypatch.setattr(disk, "write_synced", slow)
+    desk = Desk(tmp_path)
+    desk.append(b"first")
+    gate.release()
+    desk.settle()
+    desk.append(b"holds the disk")
+    while not desk.journal._waiting.empty():
+        pass  # the disk thread has taken it, and waits at the gate
+    for _ in range(100):
+        desk.append(b"gathers")
+    assert desk.journal.oldest_unsynced_ms() >= 0
+    gate.release(3)
+    desk.settle()
+    assert desk.durable in ([1, 2, 102], [1, 102])
+    assert desk.journal.syncs == 3
+    assert desk.journal.oldest_unsynced_ms() == 0
+    desk.journal.close()
+
+
+@pytest.mark.parametrize("factory", [asyncio.new_event_loop, uvloop.new_event_loop])
+def test_callbacks_come_in_the_loop(tmp_path: Path, factory: object) -> None:
+    async def check() -> None:
+        loop = asyncio.get_running_loop()
+        log = Journal.open(tmp_path, cluster="c", replica=1)
+        done: asyncio.Future[int] = loop.create_future()
+        thread: list[object] = []
+
+        def on_durable(write: int) -> None:
+            thread.append(threading.current_thread())
+            if write == 2:
+                done.set_result(write)
+
+        log.start(loop, on_durable, done.set_exception)
+        log.append(1, [b"a"])
+        log.append(2, [b"b"])
+        await asyncio.wait_for(done, 10)
+        assert set(thread) == {threading.main_thread()}
+        log.append(3, [b"c"])
+        log.close()
+        log.close()
+
+    with asyncio.Runner(loop_factory=factory) as runner:  # type: ignore[arg-type]
+        runner.run(check())
+    assert recovered(tmp_path)[0] == [b"a", b"b", b"c"]
+
+
+# --- torn writes and damage -------------------------------------------------------------------------------
+
+
+def test_a_tail_torn_at_any_byte_is_cut_and_the_journal_goes_on(tmp_path: Path) -> None:
+    whole, ends = three_groups(tmp_path)
+    for cut in range(ends[1], ends[2]):
+        for torn in (
+            whole[:cut] + bytes(len(whole) - cut),  # the rest never came
+            whole[: ends[1]] + bytes(cut - ends[1]) + whole[cut:],  # only the rest came
+        ):
+            if torn == whole:
+                continue
+            (tmp_path / FIRST).write_bytes(torn)
+            found = Journal.open(tmp_path, cluster="c", replica=1)
+            assert found.records == [b"one", b"two", b"2"]
+            assert found.torn == (cut > ends[1] or torn[ends[1] :] != bytes(len(whole) - ends[1]))
+            found.close()
+            assert (tmp_path / FIRST).read_bytes() == whole[: ends[1]] + bytes(len(whole) - ends[1])
+    desk = Desk(tmp_path)
+    desk.put(b"after")
+    desk.die()
+    assert recovered(tmp_path)[0] == [b"one", b"two", b"2", b"after"]
+
+
+def test_a_flipped_bit_below_the_end_is_damage_and_nothing_is_changed(tmp_path: Path) -> None:
+    whole, ends = three_groups(tmp_path)
+    for at in range(4096, ends[1]):
+        damaged = bytearray(whole)
+        damaged[at] ^= 1 << at % 8
+        (tmp_path / FIRST).write_bytes(damaged)
+        with pytest.raises(Corrupt, match="do not start this coordinator from it") as error:
+            Journal.open(tmp_path, cluster="c", replica=1)
+        assert (tmp_path / FIRST).read_bytes() == damaged
+        # The group before the last is known to have been durable by its successor alone; the first by both.
+        assert error.value.offset in (4096, ends[0])
+        assert str(tmp_path / FIRST) in str(error.value)
+
+
+def test_a_lost_write_below_the_end_is_damage(tmp_path: Path) -> None:
+    whole, ends = three_groups(tmp_path)
+    (tmp_path / FIRST).write_bytes(whole[: ends[0]] + bytes(ends[1] - ends[0]) + whole[ends[1] :])
+    with pytest.raises(Corrupt, match=f"at byte {ends[0]} "):
+        Journal.open(tmp_path, cluster="c", replica=1)
+
+
+def test_after_an_orderly_close_damage_to_the_last_records_shows(tmp_path: Path) -> None:
+    desk = Desk(tmp_path)
+    desk.put(b"promise")
+    end = desk.journal._writer._end
+    desk.journal.close()
+    data = bytearray((tmp_path / FIRST).read_bytes())
+    data[end - 1] ^= 1
+    (tmp_path / FIRST).write_bytes(data)
+    with pytest.raises(Corrupt):
+        Journal.open(tmp_path, cluster="c", replica=1)
+
+
+def test_a_damaged_header_is_damage(tmp_path: Path) -> None:
+    whole, _ = three_groups(tmp_path)
+    for at in (0, 9, 20, 40, 55, 59):
+        damaged = bytearray(whole)
+        damaged[at] ^= 4
+        (tmp_path / FIRST).write_bytes(damaged)
+        with pytest.raises((Corrupt, NotOurs)):
+            Journal.open(tmp_path, cluster="c", replica=1)
+
+
+def test_a_journal_stored_inside_a_record_is_not_taken_for_later_blocks(tmp_path: Path) -> None:
+    inner, ends = three_groups(tmp_path / "inner")
+    desk = Desk(tmp_path / "outer")
+    desk.put(inner[4096 : ends[2]])
+    end = desk.journal._writer._end
+    desk.die()
+    data = bytearray((tmp_path / "outer" / FIRST).read_bytes())
+    data[end - 1] ^= 1
+    (tmp_path / "outer" / FIRST).write_bytes(data)
+    assert recovered(tmp_path / "outer") == ([], None), "a torn tail, whatever was in it"
+
+
+# --- whose folder -----------------------------------------------------------------------------------------
+
+
+def test_another_cluster_or_id_is_refused(tmp_path: Path) -> None:
+    Desk(tmp_path).journal.close()
+    for cluster, replica in (("d", 1), ("c", 2)):
+        with pytest.raises(NotOurs, match=f"belongs to coordinator 1 of cluster 'c', this is coordinator {replica} of"):
+            Journal.open(tmp_path, cluster=cluster, replica=replica)
+    assert recovered(tmp_path) == ([], None)
+
+
+def test_another_version_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr("tasksprint.storage.blocks.JOURNAL_VERSION", 7)
+        Desk(tmp_path).journal.close()
+    with pytest.raises(NotOurs, match="journal of version 7, this release reads version 1"):
+        Journal.open(tmp_path, cluster="c", replica=1)
+
+
+def test_two_processes_cannot_have_it(tmp_path: Path) -> None:
+    code = (
+        "import sys; from pathlib import Path; from tasksprint.storage import Journal\n"
+        "journal = Journal.open(Path(sys.argv[1]), cluster='c', replica=1); print('open', flush=True); sys.stdin.read()"
+    )
+    command = [sys.executable, "-c", code, str(tmp_path)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:
+        assert other.stdout is not None
+        assert other.stdout.readline() == "open\n"
+        with pytest.raises(InUse, match=f"in use by process {other.pid}: stop it, or choose another folder"):
+            Journal.open(tmp_path, cluster="c", replica=1)
+        other.kill()
+        other.communicate()
+    assert recovered(tmp_path) == ([], None)
+
+
+def test_a_file_in_the_folders_place_is_said_so(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    for folder in (tmp_path / "file", tmp_path / "file" / "below"):
+        with pytest.raises(StorageError, match="choose another one"):
+            Journal.open(folder, cluster="c", replica=1)
+
+
+# --- failures ---------------------------------------------------------------------------------------------
+
+
+def test_after_a_failed_sync_nothing_is_durable_any_more(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    desk = Desk(tmp_path)
+    desk.put(b"good")
+    with monkeypatch.context() as patch:
+        power = Power(patch)
+        power.cut_after(0)
+        desk.put(b"fails")
+        power.restore()
+        desk.append(b"never")
+        desk.journal.close()
+    assert desk.durable == [1]
+    (failure,) = desk.failures
+    assert isinstance(failure, JournalFailed)
+    assert "free or mend the disk" in str(failure)
+    assert recovered(tmp_path)[0] == [b"good"]
+
+
+# --- segments and rotation --------------------------------------------------------------------------------
+
+
+def test_the_log_runs_over_segments_and_a_large_record_gets_a_large_one(tmp_path: Path) -> None:
+    desk = Desk(tmp_path)
+    records = [b"%03d" % i * 5_000 for i in range(20)]
+    records[10] = b"large" * 50_000
+    for record in records:
+        desk.put(record)
+    assert desk.journal.bytes_since_rotation > sum(map(len, records))
+    desk.die()
+    segments = sorted(tmp_path.glob("journal-*"))
+    assert len(segments) > 5
+    assert recovered(tmp_path)[0] == records
+    middle = segments[2].read_bytes()
+    segments[2].unlink()
+    with pytest.raises(Corrupt, match="the segment before it is gone"):
+        Journal.open(tmp_path, cluster="c", replica=1)
+    segments[2].write_bytes(middle[:5_000] + bytes(len(middle) - 5_000))
+    with pytest.raises(Corrupt, match="blocks that were durable are missing"):
+        Journal.open(tmp_path, cluster="c", replica=1)
+    segments[2].write_bytes(middle)
+    segments[0].unlink()
+    with pytest.raises(Corrupt, match="the segments before it are gone"):
+        Journal.open(tmp_path, cluster="c", replica=1)
+
+
+def test_a_new_segment_may_fail_at_each_step(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    power = Power(monkeypatch)
+    for step in range(100):
+        folder = tmp_path / str(step)
+        desk = Desk(folder)
+        desk.put(b"x" * 50_000)
+        power.cut_after(step)
+        desk.put(b"y" * 50_000)
+        gone = power.gone
+        power.restore()
+        desk.die()
+        records, _ = recovered(folder)
+        assert records[0] == b"x" * 50_000
+        assert records[1:] in ([], [b"y" * 50_000])
+        if not gone:
+            assert records[1:] == [b"y" * 50_000]
+            return
+    raise AssertionError("the power was cut for ever")
+
+
+def test_rotation_replaces_the_log(tmp_path: Path) -> None:
+    desk = Desk(tmp_path)
+    for i in range(10):
+        desk.put(b"old %d" % i * 5_000)
+    desk.rotate(7, b"state" * 1_000, [b"base 1", b"base 2"])
+    desk.put(b"new")
+    assert sorted(path.name.partition("-")[0] for path in tmp_path.iterdir()) == ["journal", "lock", "snapshot"]
+    desk.rotate(9, b"state 9", [])
+    desk.put(b"newer")
+    desk.die()
+    assert recovered(tmp_path) == ([b"newer"], (9, b"state 9"))
+
+
+def test_what_is_appended_while_the_snapshot_is_written_is_durable_at_once_and_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gate, real = threading.Event(), journal.snapshots.write
+
+    def slow(*args: object) -> None:
+        assert gate.wait(10)
+        real(*args)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(journal.snapshots, "write", slow)
+    for finish in (False, True):
+        folder = tmp_path / str(finish)
+        gate.clear()
+        desk = Desk(folder)
+        desk.put(b"before")
+        desk.journal.rotate(5, b"state", [b"base"])
+        desk.put(b"meanwhile 1")
+        desk.put(b"meanwhile 2")
+        if not finish:
+            desk.die()
+            gate.set()
+            assert recovered(folder) == ([b"before", b"meanwhile 1", b"meanwhile 2"], None)
+            continue
+        gate.set()
+        desk.until(lambda: not desk.journal.rotating)  # noqa: B023
+        desk.put(b"after")
+        desk.die()
+        assert recovered(folder) == ([b"base", b"meanwhile 1", b"meanwhile 2", b"after"], (5, b"state"))
+
+
+def test_a_rotation_may_fail_at_each_step(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    power = Power(monkeypatch)
+    seen = set()
+    for step in range(200):
+        folder = tmp_path / str(step)
+        desk = Desk(folder)
+        desk.put(b"x" * 50_000)
+        desk.put(b"y" * 50_000)
+        desk.rotate(3, b"three", [b"base 3"])
+        desk.put(b"tail 3")
+        power.cut_after(step)
+        desk.rotate(8, b"eight", [b"base 8"])
+        gone = power.gone
+        power.restore()
+        desk.die()
+        assert bool(desk.failures) == gone
+        found = recovered(folder)
+        assert found in (([b"base 3", b"tail 3"], (3, b"three")), ([b"base 8"], (8, b"eight")))
+        assert len(list(folder.iterdir())) == 3, "what a crash left behind is cleared away"
+        desk = Desk(folder)
+        desk.put(b"goes on")
+        desk.die()
+        assert recovered(folder) == ([*found[0], b"goes on"], found[1])
+        seen.add(found[1])
+        if not gone:
+            assert found[1] == (8, b"eight")
+            assert len(seen) == 2
+            return
+    raise AssertionError("the power was cut for ever")
+
+
+def test_an_installed_snapshot_comes_into_force_with_its_records(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    power = Power(monkeypatch)
+    seen = set()
+    for step in range(100):
+        folder = tmp_path / str(step)
+        desk = Desk(folder)
+        desk.put(b"old", snapshot=(4, b"four"))
+        power.cut_after(step)
+        desk.put(b"Snapshotted 9", snapshot=(9, b"nine"))
+        gone = power.gone
+        power.restore()
+        desk.die()
+        found = recovered(folder)
+        assert found in (([b"old"], (4, b"four")), ([b"old", b"Snapshotted 9"], (9, b"nine")))
+        seen.add(found[1])
+        if not gone:
+            assert len(seen) == 2
+            return
+    raise AssertionError("the power was cut for ever")
+
+
+def test_a_snapshot_installed_during_a_rotation_wins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    gate, real = threading.Event(), journal.snapshots.write
+
+    def slow(folder: Path, cluster: str, replica: int, index: int, state: bytes) -> None:
+        assert index != 5 or gate.wait(10)
+        real(folder, cluster, replica, index, state)
+
+    monkeypatch.setattr(journal.snapshots, "write", slow)
+    desk = Desk(tmp_path)
+    desk.journal.rotate(5, b"five", [b"base 5"])
+    desk.put(b"Snapshotted 9", snapshot=(9, b"nine"))
+    gate.set()
+    desk.until(lambda: not desk.journal.rotating)
+    desk.die()
+    assert recovered(tmp_path) == ([b"base 5", b"Snapshotted 9"], (9, b"nine"))
+
+
+def test_a_damaged_missing_or_foreign_snapshot_is_said_so(tmp_path: Path) -> None:
+    desk = Desk(tmp_path)
+    desk.rotate(3, b"three", [])
+    desk.die()
+    (path,) = tmp_path.glob("snapshot-*")
+    whole = path.read_bytes()
+    for at in (0, 20, 40, len(whole) - 1):
+        damaged = bytearray(whole)
+        damaged[at] ^= 1
+        path.write_bytes(damaged)
+        with pytest.raises((Corrupt, NotOurs)):
+            Journal.open(tmp_path, cluster="c", replica=1)
+    path.write_bytes(whole[:-1])
+    with pytest.raises(Corrupt, match="length or checksum"):
+        Journal.open(tmp_path, cluster="c", replica=1)
+    path.unlink()
+    with pytest.raises(Corrupt, match="the journal names this snapshot, and it is gone"):
+        Journal.open(tmp_path, cluster="c", replica=1)
+    path.write_bytes(whole)
+    assert recovered(tmp_path) == ([], (3, b"three"))
+
+
+def test_the_block_that_a_rotated_segment_was_made_with_is_never_taken_for_a_torn_tail(tmp_path: Path) -> None:
+    desk = Desk(tmp_path)
+    desk.rotate(3, b"three", [b"promise"])
+    desk.die()
+    (path,) = tmp_path.glob("journal-*")
+    data = bytearray(path.read_bytes())
+    data[4096 + 40] ^= 1
+    path.write_bytes(data)
+    with pytest.raises(Corrupt, match="the block that it was made with"):
+        Journal.open(tmp_path, cluster="c", replica=1)
