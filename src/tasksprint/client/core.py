@@ -84,7 +84,6 @@ class Job:
     results: dict[tuple[int, int], Result] = field(default_factory=dict)  # (task, attempt)
     consumers: dict[int, dict[AttemptId, None]] = field(default_factory=dict)  # prerequisite → attempts that wait for it
     run_us: int = 0  # running mean of a task's time; 0: unknown
-    start_failures: int = 0
 
 
 class Client:
@@ -597,7 +596,6 @@ class Client:
             node = job.nodes.get(number)
             if node is not None:
                 node.ready = True
-                job.start_failures = 0
                 self._hungry = True
 
     def node_done(self, number: int, attempt_id: AttemptId, now_ms: int) -> None:
@@ -615,6 +613,13 @@ class Client:
         job.run_us = (7 * mean + result.run_us) // 8 or 1
         self._made(job, attempt_id, attempt, result)
 
+    def result_failed(self, attempt_id: AttemptId, error: str, now_ms: int) -> None:
+        """What the node named as its result is not there, or not allowed."""
+        self.now_ms = now_ms
+        job = self.jobs.get(attempt_id[0])
+        if job is not None and attempt_id in job.attempts:
+            self._fail(job, attempt_id, "protocol", error)
+
     def node_failed(self, number: int, attempt_id: AttemptId, kind: str, error: str, now_ms: int) -> None:
         """The task failed, the node lives."""
         self.now_ms = now_ms
@@ -628,8 +633,20 @@ class Client:
         self.now_ms = now_ms
         self._free(number, attempt_id)
 
+    def node_refused(self, number: int, attempt_id: AttemptId, now_ms: int) -> None:
+        """The node is about to end and takes nothing any more; `node_gone` will follow."""
+        self.now_ms = now_ms
+        job = self.jobs.get(attempt_id[0])
+        node = job.nodes.get(number) if job is not None else None
+        if job is None or node is None:
+            return
+        node.ready, node.closing = False, True
+        if attempt_id in node.sent:
+            node.sent.remove(attempt_id)
+            self._requeue(job, attempt_id)
+
     def node_gone(self, number: int, kind: str, error: str, now_ms: int) -> None:
-        """The process has ended: the task at its head fails, those queued behind go to another node."""
+        """The process has ended.  What became of the task that it worked on was told before; the others never began."""
         self.now_ms = now_ms
         self._hungry = True
         for job in list(self.jobs.values()):
@@ -637,20 +654,20 @@ class Client:
             if node is None:
                 continue
             self._release_slots(node)
-            sent = [a for a in node.sent if a in job.attempts and job.attempts[a].node == number]
-            if node.sent and node.sent[0] in sent:
-                self._fail(job, node.sent[0], kind, error)
-                sent = sent[1:]
-            for attempt_id in reversed(sent):
-                attempt = job.attempts[attempt_id]
-                attempt.state, attempt.node = READY, 0
-                (job.ready if attempt.assign.cores else job.ready_extra).appendleft(attempt_id)
-            if not node.ready:
-                self._never_ready(job, kind, error)
+            for attempt_id in reversed(node.sent):
+                self._requeue(job, attempt_id)
+            if kind == "start":
+                self._never_ready(job, error)
 
-    def _never_ready(self, job: Job, kind: str, error: str) -> None:
-        """A node program that cannot even start fails the attempts here, one a start: retries are counted by the view."""
-        job.start_failures += 1
+    def _requeue(self, job: Job, attempt_id: AttemptId) -> None:
+        attempt = job.attempts.get(attempt_id)
+        if attempt is not None and attempt.state == SENT:
+            attempt.state, attempt.node = READY, 0
+            (job.ready if attempt.assign.cores else job.ready_extra).appendleft(attempt_id)
+            self._hungry = True
+
+    def _never_ready(self, job: Job, error: str) -> None:
+        """A node program that cannot even start fails an attempt a start: the view counts its retries."""
         for queue in (job.ready, job.ready_extra):
             if queue:
                 self._fail(job, queue[0], "start", error)

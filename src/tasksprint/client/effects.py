@@ -65,7 +65,11 @@ class StartNode:
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """Send the task to the node.  Answer: `node_done` or `node_failed`; `node_gone` ends everything the node had."""
+    """Send the task to the node.
+
+    Answer: `node_done` and then `result_made`; or `node_failed`; or `node_refused` when the node is about to end.
+    When a node ends, the task that it worked on is answered first; those behind it go back with `node_gone`.
+    """
 
     node: int
     assign: Assign

@@ -227,6 +227,14 @@ class GetLog(WireMessage, tag="get_log", gc=False):
     offset: int
 
 
+class Ping(WireMessage, tag="ping", gc=False):
+    """Are you there?  Asked on a link on which answers are awaited and nothing comes."""
+
+
+class Pong(WireMessage, tag="pong", gc=False):
+    pass
+
+
 class Piece(WireMessage, tag="piece", gc=False):
     request: int
     result_digest: bytes  # of the whole result that the piece belongs to
@@ -252,8 +260,8 @@ ToCoordinator = (
     | PutProgram | SubmitJob | WatchJob | CancelRequest | CollectedRequest | StatusRequest | SchedulerLog
 )
 FromCoordinator = Registered | View | Unregistered | NotLeader | ProgramPart | Answer | JobUpdate
-ToSupplier = Fetch | StopFetch | GetLog
-FromSupplier = Piece | Chunk | Gone
+ToSupplier = Fetch | StopFetch | GetLog | Ping
+FromSupplier = Piece | Chunk | Gone | Pong
 
 encode = msgspec.msgpack.Encoder().encode
 decode_handshake = msgspec.msgpack.Decoder(HandshakeMessage).decode

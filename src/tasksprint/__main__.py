@@ -1,0 +1,5 @@
+"""`python -m tasksprint` is the `tasksprint` program."""
+
+from tasksprint.cli import main
+
+main()

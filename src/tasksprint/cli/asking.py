@@ -1,0 +1,137 @@
+"""How a command talks to a cluster: one request at a time, to whichever coordinator leads, until a time limit.
+
+Every request may be sent twice (a leader may die with our answer in its hands); the operations behind them are made
+so that the second time changes nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import TypeVar
+
+from tasksprint import limits
+from tasksprint.cli.commands import Failure
+from tasksprint.transport import Handlers, Identity, Link, LinkError, LinkRefused, connect_once
+from tasksprint.wire import messages as wire
+
+Reply = wire.Answer | wire.JobUpdate
+_Kind = TypeVar("_Kind", wire.Answer, wire.JobUpdate)
+TURN_MS = 1_500  # an answer takes this long at most where there is a leader (POLL_HELD_MS and a round)
+
+
+class Asking:
+    """A command's session with the coordinators of one cluster."""
+
+    def __init__(self, coordinators: list[str], identity: Identity, *, patience_ms: int = limits.SUBMIT_MS) -> None:
+        self.coordinators = coordinators
+        self.identity = identity
+        self.patience_ms = patience_ms
+        self.trouble: dict[str, str] = {}  # coordinator → why it did not answer
+        self._target = 0
+        self._link: Link | None = None
+        self._next = 0
+        self._reply: asyncio.Future[Reply | wire.NotLeader] | None = None
+        self._expected = 0
+
+    async def answer(self, make: Callable[[int], wire.ToCoordinator]) -> bytes:
+        """The answer's data.  Raises Failure with the answer's error, or when nobody answers in time."""
+        reply = await self._ask(make)
+        assert isinstance(reply, wire.Answer)
+        if reply.error:
+            raise Failure(reply.error)
+        return reply.data
+
+    async def watch(self, job_id: str, known: int) -> wire.JobUpdate:
+        reply = await self._ask(lambda request: wire.WatchJob(request, job_id, known))
+        assert isinstance(reply, wire.JobUpdate)
+        return reply
+
+    async def close(self) -> None:
+        if self._link is not None:
+            self._link.close()
+            self._link = None
+
+    async def one(self, address: str, make: Callable[[int], wire.ToCoordinator]) -> bytes | None:
+        """The answer of this very coordinator, leader or not; None when it does not answer."""
+        single = Asking([address], self.identity, patience_ms=TURN_MS)
+        try:
+            return await single.answer(make)
+        except Failure:
+            return None
+        finally:
+            await single.close()
+
+    # --- one request, wherever the leader is ------------------------------------------------------------
+
+    async def _ask(self, make: Callable[[int], wire.ToCoordinator]) -> Reply:
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + self.patience_ms / 1000
+        pause = limits.RECONNECT_MIN_MS
+        while True:
+            self._next += 1
+            try:
+                reply = await self._try(make(self._next), self._next)
+            except LinkRefused as error:
+                raise Failure(str(error)) from None
+            except (LinkError, TimeoutError) as error:
+                self._note(error)
+                reply = None
+            if isinstance(reply, wire.Answer | wire.JobUpdate):
+                return reply
+            if loop.time() >= deadline:
+                raise Failure(self._nobody())
+            self._turn(reply)
+            await asyncio.sleep(pause / 1000)
+            pause = min(2 * pause, limits.RECONNECT_MAX_MS // 2)
+
+    async def _try(self, message: wire.ToCoordinator, request: int) -> Reply | wire.NotLeader:
+        link = self._link
+        if link is None or not link.up:
+            handlers = Handlers(on_messages=self._messages, on_closed=self._closed)
+            link = self._link = await connect_once(self.coordinators[self._target], "submit", self.identity, handlers)
+        self._expected = request
+        self._reply = asyncio.get_running_loop().create_future()
+        link.send(wire.encode(message))
+        async with asyncio.timeout(TURN_MS / 1000):
+            return await self._reply
+
+    def _messages(self, link: Link, payloads: list[bytes]) -> None:
+        for payload in payloads:
+            message = wire.decode_from_coordinator(payload)
+            if self._reply is None or self._reply.done() or link is not self._link:
+                continue
+            mine = isinstance(message, wire.Answer | wire.JobUpdate) and message.request == self._expected
+            if mine or isinstance(message, wire.NotLeader):
+                self._reply.set_result(message)  # type: ignore[arg-type]
+
+    def _closed(self, link: Link, reason: str) -> None:
+        if link is self._link:
+            self._link = None
+            if self._reply is not None and not self._reply.done():
+                self._reply.set_exception(LinkError(reason))
+
+    def _note(self, error: BaseException) -> None:
+        address = self.coordinators[self._target]
+        self.trouble[address] = str(error).removeprefix(f"{address}: ") or "no answer in time"
+        if self._link is not None:
+            self._link.close()
+            self._link = None
+
+    def _turn(self, reply: wire.NotLeader | None) -> None:
+        """Ask the leader that was named, or the next in the list."""
+        before = self._target
+        if reply is not None:
+            self.trouble[self.coordinators[self._target]] = "does not lead and knows no leader yet"
+        if reply is not None and reply.address in self.coordinators:
+            self._target = self.coordinators.index(reply.address)
+        else:
+            self._target = (self._target + 1) % len(self.coordinators)
+        if self._target != before and self._link is not None:
+            self._link.close()
+            self._link = None
+
+    def _nobody(self) -> str:
+        seconds = self.patience_ms / 1000
+        reasons = "; ".join(f"{address}: {why}" for address, why in self.trouble.items())
+        return f"no coordinator answered within {seconds:g} s ({reasons}): is a majority of the cluster running?"

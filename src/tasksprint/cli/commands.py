@@ -1,0 +1,82 @@
+"""The table of commands, and how errors become one line and an exit code."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+
+import click
+
+# name → (module in this room, its function, one line for --help)
+COMMANDS = {
+    "run": ("run", "run", "Run an app, a file, a folder or a pair of commands on a cluster made for it here."),
+    "coordinator": ("daemons", "coordinator", "One coordinator of a standing cluster."),
+    "client": ("daemons", "client", "The client of this machine: runs nodes for a standing cluster."),
+    "submit": ("submit", "submit", "Submit a job to a standing cluster, follow it, bring its outputs."),
+    "status": ("inspect_jobs", "status", "The cluster, its clients and its jobs; or one job."),
+    "logs": ("inspect_jobs", "logs", "What a job's scheduler and nodes have printed."),
+    "cancel": ("inspect_jobs", "cancel", "End a job."),
+    "why": ("inspect_jobs", "why", "Why a task is waiting."),
+    "sim": ("simulate", "sim", "Simulate whole clusters, with faults, from seeds."),
+    "bench": ("bench", "bench", "Measure this machine: tasks, miner, genome."),
+    "check-node": ("check", "check_node", "Try a node program against the protocol."),
+    "check-scheduler": ("check", "check_scheduler", "Try a scheduler program against the protocol."),
+}
+
+
+class Failure(Exception):
+    """Ends the command with one line on stderr and this exit code."""
+
+    def __init__(self, message: str, code: int = 1) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+class Program(click.Group):
+    """Loads a command's module when the command is used."""
+
+    def list_commands(self, context: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, context: click.Context, name: str) -> click.Command | None:
+        if name not in COMMANDS:
+            return None
+        module, function, _ = COMMANDS[name]
+        command: click.Command = getattr(importlib.import_module(f"tasksprint.cli.{module}"), function)
+        return command
+
+    def format_commands(self, context: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, line) for name, (_, _, line) in COMMANDS.items()])
+
+    def resolve_command(
+        self, context: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        name = args[0]
+        if name not in COMMANDS:
+            raise click.UsageError(f"no command {name!r}; there are: {', '.join(COMMANDS)}")
+        return super().resolve_command(context, args)
+
+
+@click.group(cls=Program, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="tasksprint", prog_name="tasksprint")
+def program() -> None:
+    """Fault-tolerant distributed computation: you write a scheduler and a node, TaskSprint does the rest."""
+
+
+def run_program() -> None:
+    """Run the command of this process's arguments; one line for each error, no traceback."""
+    try:
+        code = program.main(standalone_mode=False)
+    except Failure as error:
+        code = error.code
+        print(f"tasksprint: {error}", file=sys.stderr)
+    except click.ClickException as error:
+        error.show()
+        code = error.exit_code
+    except (click.Abort, KeyboardInterrupt):
+        code = 130
+    except BrokenPipeError:
+        code = 1
+    sys.stdout.flush() if not sys.stdout.closed else None
+    sys.exit(code if isinstance(code, int) else 0)

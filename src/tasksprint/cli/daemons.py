@@ -1,0 +1,137 @@
+"""The long-lived processes: `tasksprint coordinator` and `tasksprint client`."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Protocol
+
+import click
+
+from tasksprint.cli.commands import Failure
+from tasksprint.cli.settings import HOME, cluster_option, coordinators_option, load_secret, parse_addresses, parse_peers, secret_option
+
+owned_option = click.option("--owned", is_flag=True, hidden=True, help="End when standard input ends.")
+
+
+class Daemon(Protocol):
+    ended: asyncio.Future[str]
+
+    async def start(self) -> None: ...
+    async def close(self) -> None: ...
+
+
+def serve(make: Callable[[], Daemon], announce: Callable[[Daemon], str], on_term: Callable[[Daemon], None], owned: bool) -> None:
+    """Run until ended; errors of starting up become one line."""
+    import uvloop
+
+    from tasksprint.storage import StorageError
+    from tasksprint.transport import LinkError
+
+    try:
+        reason = uvloop.run(_serving(make, announce, on_term, owned))
+    except (LinkError, StorageError) as error:
+        raise Failure(str(error)) from None
+    if reason not in ("stopped", "left the cluster"):
+        raise Failure(reason)
+
+
+async def _serving(
+    make: Callable[[], Daemon], announce: Callable[[Daemon], str], on_term: Callable[[Daemon], None], owned: bool
+) -> str:
+    daemon = make()
+    await daemon.start()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, on_term, daemon)
+    if owned:
+        loop.add_reader(0, _owner_said, loop)
+    print(announce(daemon), flush=True)
+    try:
+        return await daemon.ended
+    finally:
+        await _closed(daemon.close())
+
+
+async def _closed(closing: Awaitable[None]) -> None:
+    """Close, but not for ever."""
+    try:
+        async with asyncio.timeout(2):
+            await closing
+    except TimeoutError:
+        pass
+
+
+def _owner_said(loop: asyncio.AbstractEventLoop) -> None:
+    """Standard input is the owner's life line: its end is ours."""
+    if not os.read(0, 4096):
+        loop.remove_reader(0)
+        os.kill(os.getpid(), signal.SIGTERM)
+        loop.call_later(3, os._exit, 1)
+
+
+@click.command()
+@click.option("--id", "number", type=click.IntRange(1, 255), required=True, help="This coordinator's number among --peers.")
+@click.option("--peers", required=True, metavar="1=HOST:PORT,...", help="All coordinators, this one too.")
+@click.option("--data-dir", type=click.Path(path_type=Path, file_okay=False), help="Journal and logs.  [default: ~/.tasksprint/coordinator-ID]")
+@cluster_option
+@secret_option
+@owned_option
+def coordinator(number: int, peers: str, data_dir: Path | None, cluster: str, secret_file: Path, owned: bool) -> None:
+    """One coordinator of a standing cluster."""
+    from tasksprint.coordinator.server import Config, CoordinatorServer
+
+    table = parse_peers(peers)
+    if number not in table:
+        raise click.UsageError(f"--id {number} is not among --peers: {', '.join(map(str, sorted(table)))}")
+    secret = load_secret(secret_file, create=True)
+    config = Config(cluster, secret, number, table, data_dir or HOME / f"coordinator-{number}")
+
+    def announce(server: Daemon) -> str:
+        return json.dumps({"coordinator": number, "address": table[number]})
+
+    serve(lambda: CoordinatorServer(config), announce, lambda server: _stop(server), owned)
+
+
+def _stop(daemon: Daemon) -> None:
+    if not daemon.ended.done():
+        daemon.ended.set_result("stopped")
+
+
+@click.command()
+@coordinators_option
+@click.option("--slots", type=click.IntRange(1, 1024), help="Node processes at a time.  [default: one a core]")
+@click.option("--labels", default="", metavar="A,B", help="Labels that tasks may ask for.")
+@click.option("--listen", default="127.0.0.1:0", show_default=True, metavar="HOST:PORT", help="Where other clients fetch results.")
+@click.option("--folder", type=click.Path(path_type=Path, file_okay=False), help="Results and logs.  [default: ~/.tasksprint/client]")
+@cluster_option
+@secret_option
+@owned_option
+def client(
+    coordinators: str, slots: int | None, labels: str, listen: str, folder: Path | None, cluster: str, secret_file: Path, owned: bool
+) -> None:
+    """The client of this machine: runs nodes for a standing cluster."""
+    from tasksprint.client.agent import Agent, Config, ready_line
+    from tasksprint.transport import LinkError, parse_address
+
+    addresses = parse_addresses(coordinators, "--coordinators")
+    try:
+        where = parse_address(listen)
+    except LinkError as error:
+        raise click.UsageError(f"--listen: {error}") from None
+    secret = load_secret(secret_file)
+    place = folder or HOME / "client"
+    try:
+        place.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise Failure(f"cannot use the folder {place}: {error.strerror}") from None
+    names = [name.strip() for name in labels.split(",") if name.strip()]
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    config = Config(cluster, secret, addresses, place, where, slots or cores, names)
+    serve(lambda: Agent(config), lambda agent: ready_line(agent), lambda agent: agent.leave(), owned)  # type: ignore[arg-type, attr-defined]
+
+

@@ -1,0 +1,124 @@
+"""A job seen from the command that wants it: submitted, followed, its outputs brought, its end acknowledged."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import secrets
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from tasksprint import limits
+from tasksprint.cli.asking import Asking
+from tasksprint.cli.commands import Failure
+from tasksprint.storage.shelf import Piece
+from tasksprint.transfer.fetch import Fetcher, Wanted
+from tasksprint.view.operations import JobSpec
+from tasksprint.wire import messages as wire
+
+PROGRESS_MS = 100  # between two looks at a running job
+
+
+class Display(Protocol):
+    """Where progress is shown."""
+
+    def update(self, update: wire.JobUpdate) -> None: ...
+    def note(self, text: str) -> None: ...
+
+
+@dataclass(slots=True)
+class Outcome:
+    """How a job ended: `values` is JSON text; `files` are the outputs, in the order that the scheduler gave them."""
+
+    job_id: str
+    state: str
+    error: str
+    values: bytes
+    files: list[tuple[str, Path]]
+    update: wire.JobUpdate
+
+
+def new_job_id() -> str:
+    return secrets.token_hex(16)
+
+
+async def submit(asking: Asking, job_id: str, spec: JobSpec, program: bytes = b"") -> None:
+    """Log the program's files, then the job.  Done twice, it is the same job."""
+    if program:
+        size = limits.PROGRAM_CHUNK_BYTES
+        parts = -(-len(program) // size)
+        for part in range(parts):
+            data = program[part * size : (part + 1) * size]
+            await asking.answer(lambda request: wire.PutProgram(request, spec.program, part, parts, data))  # noqa: B023
+    await asking.answer(lambda request: wire.SubmitJob(request, job_id, spec))
+
+
+async def follow(asking: Asking, job_id: str, display: Display, folder: Path, fetcher: Fetcher) -> Outcome:
+    """Until the job is over; its files are in `folder` then, and the cluster may forget them."""
+    known = 0
+    files: dict[tuple[int, str], Path] = {}
+    while True:
+        update = await asking.watch(job_id, known)
+        display.update(update)
+        if update.state == "unknown":
+            raise Failure(f"no job {job_id} here; `tasksprint status` lists the jobs")
+        if update.state in ("done", "failed", "cancelled"):
+            if update.state == "done" and update.outputs:
+                raise Failure(f"job {job_id} is done and its outputs were collected before")
+            return Outcome(job_id, update.state, update.error, update.values, _in_order(update, files), update)
+        if update.state == "finishing":
+            await _bring(update, folder, files, fetcher)
+            if len(files) == len({(o.task, o.key) for o in update.outputs}):
+                await asking.answer(lambda request: wire.CollectedRequest(request, job_id))
+                return Outcome(job_id, "done", "", update.values, _in_order(update, files), update)
+        known = update.number
+        await asyncio.sleep(PROGRESS_MS / 1000)
+
+
+def _in_order(update: wire.JobUpdate, files: dict[tuple[int, str], Path]) -> list[tuple[str, Path]]:
+    return [(o.key, files[(o.task, o.key)]) for o in update.outputs if (o.task, o.key) in files]
+
+
+async def _bring(update: wire.JobUpdate, folder: Path, files: dict[tuple[int, str], Path], fetcher: Fetcher) -> None:
+    """Fetch the outputs that are not here yet and that somebody holds; what fails is tried again with the next update."""
+    loop = asyncio.get_running_loop()
+    waiting = []
+    for number, output in enumerate(update.outputs):
+        if (output.task, output.key) in files or not output.holders:
+            continue
+        path = folder / f"{number:05d}"
+        future: asyncio.Future[bool] = loop.create_future()
+        wanted = Wanted(
+            _asks(update.job_id, output),
+            output.holders[0][1],
+            _arrives(path, files, output, future),
+            lambda kind, reason, future=future: future.done() or future.set_result(False),  # type: ignore[misc]
+            path,
+        )
+        waiting.append(future)
+        fetcher.fetch(wanted)
+    if waiting:
+        await asyncio.gather(*waiting)
+
+
+def _asks(job_id: str, output: wire.Output) -> Callable[[int], wire.Fetch]:
+    return lambda request: wire.Fetch(request, job_id, output.task, output.attempt, output.key)
+
+
+def _arrives(
+    path: Path, files: dict[tuple[int, str], Path], output: wire.Output, future: asyncio.Future[bool]
+) -> Callable[[bytes, Piece], None]:
+    def arrived(result: bytes, piece: Piece) -> None:
+        if piece.value is not None:
+            path.write_bytes(piece.value)
+        files[(output.task, output.key)] = path
+        if not future.done():
+            future.set_result(True)
+
+    return arrived
+
+
+def hash_of(program: bytes) -> str:
+    return hashlib.sha256(program).hexdigest() if program else ""

@@ -1,0 +1,210 @@
+"""Looking at a standing cluster, and ending a job: `status`, `logs`, `why`, `cancel`."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+import sys
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from tasksprint.cli.settings import cluster_option, coordinators_option, load_secret, parse_addresses, secret_option
+
+PATIENCE_MS = 10_000
+
+
+def with_cluster(coordinators: str, cluster: str, secret_file: Path, work: Callable[[Any], Awaitable[None]]) -> None:
+    import uvloop
+
+    from tasksprint.cli.asking import Asking
+    from tasksprint.transport import Identity
+
+    addresses = parse_addresses(coordinators, "--coordinators")
+    identity = Identity(load_secret(secret_file), cluster, "command")
+
+    async def session() -> None:
+        asking = Asking(addresses, identity, patience_ms=PATIENCE_MS)
+        try:
+            await work(asking)
+        finally:
+            await asking.close()
+
+    uvloop.run(session())
+
+
+def checked_job_id(text: str) -> str:
+    if not re.fullmatch(r"[0-9a-f]{32}", text):
+        raise click.UsageError(f"{text!r} is no job id: 32 hexadecimal digits, as `submit` and `status` print them")
+    return text
+
+
+async def asked(asking: Any, what: str) -> Any:
+    from tasksprint.wire import messages as wire
+
+    return json.loads(await asking.answer(lambda request: wire.StatusRequest(request, what)))
+
+
+@click.command()
+@click.argument("job", required=False)
+@coordinators_option
+@cluster_option
+@secret_option
+@click.option("--json", "as_json", is_flag=True, help="Everything, for a program.")
+def status(job: str | None, coordinators: str, cluster: str, secret_file: Path, as_json: bool) -> None:
+    """The cluster, its clients and its jobs; or one job."""
+
+    async def work(asking: Any) -> None:
+        if job is not None:
+            report: Any = {"job": await asked(asking, f"job:{checked_job_id(job)}")}
+        else:
+            report = {"cluster": await asked(asking, "cluster"), "jobs": await asked(asking, "jobs")}
+        report["coordinators"] = await every_coordinator(asking)
+        if as_json:
+            click.echo(json.dumps(report, indent=2))
+        else:
+            show(report)
+
+    with_cluster(coordinators, cluster, secret_file, work)
+
+
+async def every_coordinator(asking: Any) -> dict[str, Any]:
+    """What each coordinator says of itself; None where it is silent."""
+    from tasksprint.wire import messages as wire
+
+    async def one(address: str) -> Any:
+        data = await asking.one(address, lambda request: wire.StatusRequest(request, "self"))
+        return None if data is None else json.loads(data)
+
+    answers = await asyncio.gather(*(one(address) for address in asking.coordinators))
+    return dict(zip(asking.coordinators, answers, strict=True))
+
+
+def show(report: dict[str, Any]) -> None:
+    """Tables for a person."""
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console(highlight=False)
+    table = Table("coordinator", "id", "role", "ballot", "applied", box=None)
+    for address, said in report["coordinators"].items():
+        if said is None:
+            table.add_row(address, "?", "does not answer", "", "")
+        else:
+            role = "leader" if said["leading"] else f"follows {said['leader'] or 'nobody'}"
+            table.add_row(address, str(said["id"]), role, ".".join(map(str, said["ballot"])), str(said["applied"]))
+    console.print(table)
+    for title, rows in (("clients", report.get("cluster", {}).get("clients")), ("jobs", report.get("jobs"))):
+        if rows is None:
+            continue
+        console.print(f"\n{len(rows)} {title}", style="bold")
+        if rows:
+            columns = list(rows[0])
+            listed = Table(*columns, box=None)
+            for row in rows:
+                listed.add_row(*(_cell(row.get(column)) for column in columns))
+            console.print(listed)
+    for name, value in (report.get("job") or {}).items():
+        console.print(f"{name}: {_cell(value)}", markup=False)
+
+
+def _cell(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+@click.command()
+@click.argument("job")
+@coordinators_option
+@cluster_option
+@secret_option
+def logs(job: str, coordinators: str, cluster: str, secret_file: Path) -> None:
+    """What the job's scheduler (on the leader) and its nodes (on every client) have printed."""
+    from tasksprint.wire import messages as wire
+
+    job_id = checked_job_id(job)
+
+    async def work(asking: Any) -> None:
+        report = await asked(asking, "cluster")
+        for address, said in (await every_coordinator(asking)).items():
+            if said is None or not said["leading"]:
+                continue
+            text = await asking.one(address, lambda request: wire.SchedulerLog(request, job_id, 0))
+            write_log(f"scheduler, coordinator {said['id']}", text or b"")
+        for row in report["clients"]:
+            if row.get("alive", True):
+                write_log(f"client {row['client']}", await client_log(asking, row["address"], job_id))
+
+    with_cluster(coordinators, cluster, secret_file, work)
+
+
+async def client_log(asking: Any, address: str, job_id: str) -> bytes:
+    from tasksprint.storage.shelf import Piece
+    from tasksprint.transfer.fetch import Fetcher, Wanted
+    from tasksprint.wire import messages as wire
+
+    future: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
+
+    def arrived(digest: bytes, piece: Piece) -> None:
+        future.set_result(piece.value or b"")
+
+    fetcher = Fetcher(asking.identity)
+    fetcher.fetch(
+        Wanted(
+            lambda request: wire.GetLog(request, job_id, 0),
+            address,
+            arrived,
+            lambda kind, reason: future.set_result(f"({reason})\n".encode()),
+            None,
+        )
+    )
+    try:
+        return await future
+    finally:
+        fetcher.close()
+
+
+def write_log(who: str, text: bytes) -> None:
+    if text:
+        click.echo(f"--- {who}")
+        sys.stdout.flush()
+        sys.stdout.buffer.write(text if text.endswith(b"\n") else text + b"\n")
+        sys.stdout.buffer.flush()
+
+
+@click.command()
+@click.argument("job")
+@coordinators_option
+@cluster_option
+@secret_option
+def cancel(job: str, coordinators: str, cluster: str, secret_file: Path) -> None:
+    """End a job; its tasks are stopped and its results dropped."""
+    from tasksprint.wire import messages as wire
+
+    job_id = checked_job_id(job)
+
+    async def work(asking: Any) -> None:
+        await asking.answer(lambda request: wire.CancelRequest(request, job_id))
+        click.echo(f"job {job_id}: {(await asked(asking, f'job:{job_id}'))['state']}")
+
+    with_cluster(coordinators, cluster, secret_file, work)
+
+
+@click.command()
+@click.argument("job")
+@click.argument("task", type=click.IntRange(1))
+@coordinators_option
+@cluster_option
+@secret_option
+def why(job: str, task: int, coordinators: str, cluster: str, secret_file: Path) -> None:
+    """What a task is waiting for, in one sentence."""
+    job_id = checked_job_id(job)
+
+    async def work(asking: Any) -> None:
+        click.echo(await asked(asking, f"why:{job_id}:{task}"))
+
+    with_cluster(coordinators, cluster, secret_file, work)
+
+

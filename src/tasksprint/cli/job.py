@@ -1,0 +1,171 @@
+"""What a user names on the command line, as a job: a shipped app, a file, a folder, or a pair of commands."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import tomllib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import click
+
+from tasksprint.cli.commands import Failure
+from tasksprint.cli.following import hash_of
+from tasksprint.view.operations import JobSpec
+
+SDK = ["@python", "-m", "tasksprint.sdk"]
+
+
+@dataclass(slots=True)
+class Job:
+    """A job that can be submitted, and how its answer is shown."""
+
+    spec: JobSpec
+    program: bytes
+    output_name: Callable[[int, str], str]  # (place among the outputs, key) → file name
+    summary: Callable[[Any], list[str]]
+    always_files: bool  # an output folder is written even where nobody asked for one
+
+
+def parse_arguments(words: Sequence[str], text: str | None) -> Any:
+    """`--args JSON`, or words of the form name=value, each value JSON or else plain text."""
+    if text is not None and words:
+        raise click.UsageError("give either --args or name=value words, not both")
+    if text is not None:
+        try:
+            return json.loads(text)
+        except ValueError as error:
+            raise click.UsageError(f"--args is no JSON: {error}") from None
+    arguments: dict[str, Any] = {}
+    for word in words:
+        name, equals, value = word.partition("=")
+        if not equals:
+            raise click.UsageError(f"{word!r} is not name=value")
+        try:
+            arguments[name] = json.loads(value)
+        except ValueError:
+            arguments[name] = value
+    return arguments
+
+
+def encoded(arguments: Any) -> bytes:
+    from tasksprint import limits
+
+    data = json.dumps(arguments, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "surrogateescape")
+    if len(data) > limits.ARGS_BYTES:
+        raise Failure(f"the job's arguments take {len(data)} bytes, more than {limits.ARGS_BYTES}: name a file instead", 2)
+    return data
+
+
+def resolve(
+    what: str | None, words: Sequence[str], *, scheduler: str | None, node: str | None, files: Path | None, args: str | None, seed: int
+) -> Job:
+    """The job that the command line means.  Raises Failure or UsageError with one line."""
+    from tasksprint.apps import APPS, find
+    from tasksprint.storage import StorageError
+
+    try:
+        if scheduler or node:
+            all_words = ([what] if what else []) + list(words)
+            return _commands(scheduler, node, files, parse_arguments(all_words, args), seed)
+        if what is None:
+            raise click.UsageError(f"name an app ({', '.join(sorted(APPS))}), a Python file, a folder, or --scheduler and --node")
+        if what in APPS:
+            return _app(find(what), words, args, seed)
+        path = Path(what)
+        if path.is_dir():
+            return _folder(path, parse_arguments(words, args), seed)
+        if path.suffix == ".py" and path.is_file():
+            return _file(path, parse_arguments(words, args), seed)
+    except (StorageError, OSError) as error:
+        raise Failure(str(error), 2) from None
+    raise Failure(f"{what!r} is no app ({', '.join(sorted(APPS))}), no Python file and no folder", 2)
+
+
+def _app(app: Any, words: Sequence[str], args: str | None, seed: int) -> Job:
+    command = app.command()
+    try:
+        arguments = json.loads(args) if args is not None else command.arguments(words)
+    except ValueError as error:
+        raise Failure(str(error), 2) from None
+    spec = JobSpec(app.name, app.scheduler, app.node, encoded(arguments), seed)
+    return Job(spec, b"", lambda place, key: command.output_name(place), command.summary, True)
+
+
+def _plain(place: int, key: str) -> str:
+    name = "".join(sign if sign.isalnum() or sign in "._-" else "_" for sign in key)
+    return f"{place:03d}-{name}"
+
+
+def _shown(values: Any) -> list[str]:
+    return [] if values is None else [json.dumps(values, ensure_ascii=False)]
+
+
+def _file(path: Path, arguments: Any, seed: int) -> Job:
+    from tasksprint.storage.programs import pack_program
+
+    program = pack_program(path.parent, [path.name])
+    spec = JobSpec(
+        path.stem, [*SDK, path.name, "scheduler"], [*SDK, path.name, "node"], encoded(arguments), seed, hash_of(program)
+    )
+    return Job(spec, program, _plain, _shown, False)
+
+
+def _folder(path: Path, arguments: Any, seed: int) -> Job:
+    from tasksprint.storage.programs import pack_program
+
+    description = path / "tasksprint.toml"
+    try:
+        table = tomllib.loads(description.read_text())
+    except FileNotFoundError:
+        raise Failure(f"{path} has no tasksprint.toml: write one with scheduler and node commands", 2) from None
+    except tomllib.TOMLDecodeError as error:
+        raise Failure(f"{description}: {error}", 2) from None
+    known = {"name", "scheduler", "node", "args", "files"}
+    if set(table) - known:
+        raise Failure(f"{description}: unknown field {sorted(set(table) - known)[0]!r}; known are {', '.join(sorted(known))}", 2)
+    for field in ("scheduler", "node"):
+        if not isinstance(table.get(field), str | list):
+            raise Failure(f"{description}: {field} is missing: a command, or a Python file with the class in it", 2)
+    program = pack_program(path, table.get("files"))
+    merged = {**table.get("args", {}), **arguments} if isinstance(arguments, dict) else arguments
+    spec = JobSpec(
+        str(table.get("name", path.resolve().name)),
+        _command(table["scheduler"], "scheduler"),
+        _command(table["node"], "node"),
+        encoded(merged),
+        seed,
+        hash_of(program),
+    )
+    return Job(spec, program, _plain, _shown, False)
+
+
+def _command(text: str | list[str], role: str) -> list[str]:
+    """A command of a tasksprint.toml; a lone Python file means the class in it; `python` means ours."""
+    words = shlex.split(text) if isinstance(text, str) else [str(word) for word in text]
+    if len(words) == 1 and words[0].partition(":")[0].endswith(".py"):
+        return [*SDK, words[0], role]
+    return ["@python" if place == 0 and word in ("python", "python3") else word for place, word in enumerate(words)]
+
+
+def _commands(scheduler: str | None, node: str | None, files: Path | None, arguments: Any, seed: int) -> Job:
+    from tasksprint.storage.programs import pack_program
+
+    if not scheduler or not node:
+        raise click.UsageError("--scheduler and --node go together")
+    program = pack_program(files, None) if files is not None else b""
+    commands = [_command(text, role) for text, role in ((scheduler, "scheduler"), (node, "node"))]
+    if files is None:  # they run in folders of their own: what lies here is named in full
+        commands = [[_in_full(word) for word in words] for words in commands]
+    spec = JobSpec("commands", commands[0], commands[1], encoded(arguments), seed, hash_of(program))
+    return Job(spec, program, _plain, _shown, False)
+
+
+def _in_full(word: str) -> str:
+    path, colon, rest = word.partition(":")
+    if not word.startswith(("-", "@", "/")) and ("/" in word or "." in word) and Path(path).is_file():
+        return str(Path(path).resolve()) + colon + rest
+    return word

@@ -1,0 +1,185 @@
+"""A whole cluster on this machine: coordinators and clients as child processes, ended with their parent.
+
+The parent holds the write end of each child's standard input (`--owned`: the child ends when it closes) and a keeper
+that kills their groups when the parent itself is killed.  A child that dies after it was ready is started again from its
+folder, as a supervisor would do; one that cannot even start ends the run with what it said.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import secrets
+import shutil
+import socket
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tasksprint.cli.commands import Failure
+from tasksprint.programs.child import Child, describe_exit
+from tasksprint.programs.keeper import Keeper
+from tasksprint.transport import Identity
+
+RESTARTS_MAX = 20
+RESTART_MS = 200
+STOP_MS = 700
+
+
+@dataclass(slots=True)
+class Member:
+    """One process of the cluster."""
+
+    name: str
+    command: list[str]
+    child: Child | None = None
+    ready: dict[str, object] | None = None
+    output: bytes = b""
+    restarts: int = 0
+    stopped: asyncio.Event = field(default_factory=asyncio.Event)
+
+
+def free_ports(count: int) -> list[int]:
+    """Ports that nobody uses at this moment."""
+    sockets = [socket.socket() for _ in range(count)]
+    for each in sockets:
+        each.bind(("127.0.0.1", 0))
+    ports = [each.getsockname()[1] for each in sockets]
+    for each in sockets:
+        each.close()
+    return ports
+
+
+class LocalCluster:
+    """`async with LocalCluster(...)`: started on the way in, gone on the way out."""
+
+    def __init__(
+        self,
+        *,
+        replicas: int = 1,
+        clients: int = 1,
+        slots: int | None = None,
+        data_dir: Path | None = None,
+        note: Callable[[str], None] = lambda text: None,
+    ) -> None:
+        self.replicas, self.clients, self.slots = replicas, clients, slots
+        self.keep = data_dir is not None
+        self.folder = Path(data_dir) if data_dir is not None else Path()
+        self.note = note
+        self.keeper = Keeper()
+        self.members: dict[str, Member] = {}
+        self.coordinators: list[str] = []
+        self.identity: Identity
+        self.failed: asyncio.Future[str]
+        self.ending = False
+
+    async def __aenter__(self) -> LocalCluster:
+        self.failed = asyncio.get_running_loop().create_future()
+        try:
+            if self.keep:
+                self.folder.mkdir(parents=True, exist_ok=True)
+            else:
+                self.folder = Path(tempfile.mkdtemp(prefix="tasksprint-"))
+        except OSError as error:
+            raise Failure(f"cannot use the folder {self.folder}: {error.strerror}") from None
+        self.folder = self.folder.resolve()
+        self._load_settings()
+        peers = ",".join(f"{number}={address}" for number, address in enumerate(self.coordinators, 1))
+        common = ["--cluster", self.identity.cluster, "--secret-file", str(self.folder / "secret"), "--owned"]
+        for number in range(1, self.replicas + 1):
+            where = ["--data-dir", str(self.folder / f"coordinator-{number}")]
+            self._start(f"coordinator-{number}", ["coordinator", "--id", str(number), "--peers", peers, *where, *common])
+        for number in range(1, self.clients + 1):
+            self.add_client(f"client-{number}")
+        return self
+
+    def _load_settings(self) -> None:
+        """Addresses, name and secret: made at first, found again in a kept folder."""
+        path = self.folder / "cluster.json"
+        secret = self.folder / "secret"
+        if path.exists() and secret.exists():
+            settings = json.loads(path.read_text())
+            if len(settings["coordinators"]) != self.replicas:
+                count = len(settings["coordinators"])
+                raise Failure(f"{self.folder} holds a cluster of {count} coordinators: use --replicas {count}, or another folder", 2)
+        else:
+            if any(self.folder.iterdir()):
+                raise Failure(f"{self.folder} is not empty and holds no cluster: choose another --data-dir", 2)
+            addresses = [f"127.0.0.1:{port}" for port in free_ports(self.replicas)]
+            settings = {"cluster": f"local-{secrets.token_hex(4)}", "coordinators": addresses}
+            secret.touch(mode=0o600)
+            secret.write_text(secrets.token_hex(32) + "\n")
+            path.write_text(json.dumps(settings) + "\n")
+        self.coordinators = settings["coordinators"]
+        self.identity = Identity(secret.read_bytes().strip(), settings["cluster"], "command")
+
+    def add_client(self, name: str, *extra: str) -> None:
+        common = ["--cluster", self.identity.cluster, "--secret-file", str(self.folder / "secret"), "--owned"]
+        slots = ["--slots", str(self.slots)] if self.slots else []
+        where = ["--folder", str(self.folder / name)]
+        self._start(name, ["client", "--coordinators", ",".join(self.coordinators), *slots, *where, *common, *extra])
+
+    def _start(self, name: str, arguments: list[str]) -> None:
+        member = self.members[name] = Member(name, ["@python", "-m", "tasksprint", *arguments])
+        self._launch(member)
+
+    def _launch(self, member: Member) -> None:
+        member.output = b""
+        member.child = Child(
+            member.command,
+            folder=self.folder,
+            keeper=self.keeper,
+            on_output=lambda data: self._said(member, data),
+            on_stderr=None,
+            on_exit=lambda code: self._exited(member, code),
+        )
+
+    def _said(self, member: Member, data: bytes) -> None:
+        member.output += data
+        if member.ready is None and b"\n" in member.output:
+            member.ready = json.loads(member.output.split(b"\n")[0])
+
+    def _exited(self, member: Member, code: int) -> None:
+        member.stopped.set()
+        if self.ending or self.failed.done():
+            return
+        assert member.child is not None
+        if member.ready is None or member.restarts >= RESTARTS_MAX:
+            said = member.child.tail.splitlines()
+            reason = said[-1].removeprefix("tasksprint: ") if said else describe_exit(code)
+            self.failed.set_result(f"{member.name} cannot run: {reason}")
+            return
+        member.restarts += 1
+        member.stopped.clear()
+        self.note(f"{member.name} {describe_exit(code)}; it is started again")
+        asyncio.get_running_loop().call_later(RESTART_MS / 1000, self._relaunch, member)
+
+    def _relaunch(self, member: Member) -> None:
+        if not self.ending:
+            self._launch(member)
+
+    async def unless_failed(self, work: asyncio.Task[object]) -> object:
+        """The work's result; Failure when the cluster cannot run."""
+        await asyncio.wait([work, self.failed], return_when=asyncio.FIRST_COMPLETED)
+        if work.done():
+            return work.result()
+        work.cancel()
+        raise Failure(self.failed.result())
+
+    async def __aexit__(self, *error: object) -> None:
+        self.ending = True
+        children = [member.child for member in self.members.values() if member.child and member.child.exit_code is None]
+        for child in children:
+            child.close_input()
+            child.terminate()
+        running = [asyncio.ensure_future(m.stopped.wait()) for m in self.members.values() if m.child in children]
+        if running:
+            _, late = await asyncio.wait(running, timeout=STOP_MS / 1000)
+            for each in late:
+                each.cancel()
+        for child in children:
+            child.kill()
+        self.keeper.close()
+        if not self.keep:
+            shutil.rmtree(self.folder, ignore_errors=True)

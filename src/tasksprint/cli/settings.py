@@ -1,0 +1,85 @@
+"""Options that several commands share: which cluster, its coordinators, its secret."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from tasksprint.cli.commands import Failure
+
+HOME = Path(os.environ.get("TASKSPRINT_HOME", "~/.tasksprint")).expanduser()
+_Command = TypeVar("_Command", bound=Callable[..., Any])
+
+
+def secret_option(command: _Command) -> _Command:
+    return click.option(
+        "--secret-file",
+        type=click.Path(path_type=Path),
+        default=HOME / "secret",
+        envvar="TASKSPRINT_SECRET_FILE",
+        help="The cluster's secret; the same bytes on every machine, mode 0600.  [default: ~/.tasksprint/secret]",
+    )(command)
+
+
+def cluster_option(command: _Command) -> _Command:
+    return click.option(
+        "--cluster", default="tasksprint", envvar="TASKSPRINT_CLUSTER", help="The cluster's name.", show_default=True
+    )(command)
+
+
+def coordinators_option(command: _Command) -> _Command:
+    return click.option(
+        "--coordinators",
+        envvar="TASKSPRINT_COORDINATORS",
+        required=True,
+        metavar="HOST:PORT,...",
+        help="Addresses of the coordinators.",
+    )(command)
+
+
+def parse_addresses(text: str, option: str) -> list[str]:
+    """`host:port,host:port` as a list."""
+    from tasksprint.transport import LinkError, parse_address
+
+    addresses = [part.strip() for part in text.split(",") if part.strip()]
+    if not addresses:
+        raise click.UsageError(f"{option} is empty: write host:port,host:port,...")
+    for address in addresses:
+        try:
+            _, port = parse_address(address)
+        except LinkError as error:
+            raise click.UsageError(f"{option}: {error}") from None
+        if port == 0:
+            raise click.UsageError(f"{option}: {address!r} has port 0: name the port that is listened on")
+    return addresses
+
+
+def parse_peers(text: str) -> dict[int, str]:
+    """`1=host:port,2=host:port,...` as a table."""
+    from tasksprint import limits
+
+    peers: dict[int, str] = {}
+    for part in filter(None, (p.strip() for p in text.split(","))):
+        number, equals, address = part.partition("=")
+        if not equals or not number.strip().isdigit() or not 1 <= int(number) <= 255:
+            raise click.UsageError(f"--peers: {part!r} is not ID=host:port with an ID from 1 to 255")
+        if int(number) in peers:
+            raise click.UsageError(f"--peers: id {number} is named twice")
+        peers[int(number)] = parse_addresses(address, "--peers")[0]
+    if not 1 <= len(peers) <= limits.REPLICAS_MAX or len(set(peers.values())) != len(peers):
+        raise click.UsageError(f"--peers names {len(peers)} coordinators: 1 to {limits.REPLICAS_MAX}, each with its own address")
+    return peers
+
+
+def load_secret(path: Path, *, create: bool = False) -> bytes:
+    """The secret's bytes; a clear failure when the file is missing or open to others."""
+    from tasksprint.transport.secret import SecretError, read_secret
+
+    try:
+        return read_secret(path, create=create)
+    except SecretError as error:
+        raise Failure(str(error)) from None

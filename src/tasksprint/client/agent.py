@@ -1,0 +1,511 @@
+"""The client's shell: sockets, node processes, files and time around `core.Client`.
+
+Everything that happens is told to the core at once; what the core wants done is performed once a loop turn
+(`_pump`), so that a thousand finished tasks cost one round of effects, not a thousand.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import secrets
+import shutil
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from tasksprint import limits
+from tasksprint.client import effects
+from tasksprint.client.core import AttemptId, Client, PieceId
+from tasksprint.client.effects import Result
+from tasksprint.client.job_log import JobLog
+from tasksprint.client.programs_at_hand import ProgramsAtHand
+from tasksprint.codec import digest
+from tasksprint.programs.keeper import Keeper
+from tasksprint.programs.node_process import NodeProcess, Run
+from tasksprint.storage.shelf import Piece, Shelf, ShelfError, digest_file, piece_digest, result_digest
+from tasksprint.transfer.fetch import Fetcher, Wanted
+from tasksprint.transfer.serve import Outgoing
+from tasksprint.transport import Handlers, Identity, Link, LinkError, LinkRefused, Server, connect_once
+from tasksprint.view.operations import Held
+from tasksprint.wire import messages as wire
+from tasksprint.wire import node_talk
+
+LEAVE_MS = 2_000  # a client that goes waits this long for the cluster's word
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    cluster: str
+    secret: bytes
+    coordinators: list[str]
+    folder: Path
+    listen: tuple[str, int]
+    slots: int
+    labels: list[str]
+
+
+def client_id(folder: Path) -> str:
+    """The random number kept in the client's folder."""
+    path = folder / "id"
+    if path.exists():
+        return path.read_text().strip()
+    name = secrets.token_hex(8)
+    path.write_text(name + "\n")
+    return name
+
+
+class Agent:
+    def __init__(self, config: Config) -> None:
+        self.config = config
+        self.loop = asyncio.get_running_loop()
+        self.id = client_id(config.folder)
+        self.identity = Identity(config.secret, config.cluster, f"client {self.id}")
+        self.keeper = Keeper()
+        self.shelf = Shelf(config.folder / "results", limits.SHELF_MEMORY_BYTES)
+        self.fetcher = Fetcher(self.identity)
+        self.programs = ProgramsAtHand(config.folder / "programs", self._ask_program)
+        self.logs: dict[int, JobLog] = {}
+        self.core: Client
+        self.server: Server
+        self.ended: asyncio.Future[str] = self.loop.create_future()
+        self._link: Link | None = None  # to a coordinator
+        self._dial = 0
+        self._nodes: dict[int, NodeProcess] = {}
+        self._node_jobs: dict[int, int] = {}
+        self._fetches: dict[PieceId, Wanted] = {}
+        self._outgoing: dict[int, Outgoing] = {}
+        self._next_link = 0
+        self._next_file = 0
+        self._pumping = False
+        self._timer: asyncio.TimerHandle | None = None
+        self._wake_ms = 0
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._handlers: dict[type, Callable[..., None]] = {
+            effects.Dial: self._do_dial,
+            effects.SendCoordinator: self._do_send,
+            effects.StartNode: self._do_start_node,
+            effects.Run: self._do_run,
+            effects.CancelRun: self._do_cancel,
+            effects.StopNode: self._do_stop_node,
+            effects.FetchPiece: self._do_fetch,
+            effects.StopFetching: self._do_stop_fetch,
+            effects.Serve: self._do_serve,
+            effects.ServeGone: self._do_serve_gone,
+            effects.KeepResult: self._do_keep,
+            effects.DropResult: self._do_drop,
+            effects.DropFetched: self._do_drop_fetched,
+            effects.DropJob: self._do_drop_job,
+            effects.Left: self._do_left,
+        }
+
+    # --- life ---------------------------------------------------------------------------------------
+
+    async def start(self) -> None:
+        handlers = Handlers(
+            on_up=self._fetcher_up,
+            on_messages=self._fetcher_messages,
+            on_closed=self._fetcher_closed,
+            on_drain=lambda link: self._outgoing[link.data].pump(),
+        )
+        self.server = Server(self.identity, {"fetch": handlers})
+        await self.server.listen(*self.config.listen)
+        nonce = secrets.randbits(48) << 8
+        self.core = Client(
+            self.id,
+            nonce,
+            self.server.address,
+            self.config.slots,
+            self.config.labels,
+            self.config.coordinators,
+            self.now_ms(),
+            held=[(Held(*name, result.digest, result.size), result) for name, result in self.shelf.held()],
+        )
+        self._soon()
+
+    def now_ms(self) -> int:
+        return int(self.loop.time() * 1000)
+
+    def leave(self) -> None:
+        """SIGTERM: hand the work back, then end."""
+        if self.core.leaving:
+            self.end("stopped")
+            return
+        self.core.leave(self.now_ms())
+        self.loop.call_later(LEAVE_MS / 1000, self.end, "the cluster did not answer")
+        self._soon()
+
+    def end(self, reason: str) -> None:
+        if not self.ended.done():
+            self.ended.set_result(reason)
+
+    async def close(self) -> None:
+        for node in list(self._nodes.values()):
+            node.kill()
+        self.fetcher.close()
+        await self.server.close()
+        self.keeper.close()
+
+    # --- turns ----------------------------------------------------------------------------------------
+
+    def _soon(self) -> None:
+        if not self._pumping:
+            self._pumping = True
+            self.loop.call_soon(self._pump)
+
+    def _pump(self) -> None:
+        self._pumping = False
+        now_ms = self.now_ms()
+        self.core.now_ms = now_ms
+        for effect in self.core.take():
+            self._handlers[type(effect)](effect)
+        self._set_timer(now_ms)
+
+    def _set_timer(self, now_ms: int) -> None:
+        wake_ms = max(self.core.next_wake(), now_ms + 1)
+        if self._timer is not None:
+            if self._wake_ms <= wake_ms:
+                return
+            self._timer.cancel()
+        self._wake_ms = wake_ms
+        self._timer = self.loop.call_later((wake_ms - now_ms) / 1000, self._wake)
+
+    def _wake(self) -> None:
+        self._timer = None
+        self.core.advance(self.now_ms())
+        self._soon()
+
+    def _spawn(self, coroutine: object) -> None:
+        task = self.loop.create_task(coroutine)  # type: ignore[arg-type]
+        self._tasks.add(task)
+        task.add_done_callback(self._task_done)
+
+    def _task_done(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and task.exception() is not None and not self.ended.done():
+            self.ended.set_exception(task.exception())  # type: ignore[arg-type]
+
+    # --- the link to the coordinators -------------------------------------------------------------------
+
+    def _do_dial(self, effect: effects.Dial) -> None:
+        self._dial = effect.number
+        if self._link is not None:
+            self._link.close("another coordinator is asked")
+            self._link = None
+        self._spawn(self._dialling(effect))
+
+    async def _dialling(self, effect: effects.Dial) -> None:
+        await asyncio.sleep(effect.delay_ms / 1000)
+        if effect.number != self._dial:
+            return
+        handlers = Handlers(
+            on_messages=self._coordinator_messages,
+            on_closed=lambda link, reason: self._link_closed(effect.number),
+        )
+        try:
+            link = await connect_once(effect.address, "client", self.identity, handlers)
+        except LinkRefused as error:
+            print(f"tasksprint client: {error}", file=sys.stderr, flush=True)
+            self.end(str(error))
+            return
+        except LinkError:
+            self._link_closed(effect.number)
+            return
+        if effect.number != self._dial:
+            link.close("another coordinator is asked")
+            return
+        self._link = link
+        self.core.connected(effect.number, self.now_ms())
+        self._soon()
+
+    def _link_closed(self, number: int) -> None:
+        if number == self._dial:
+            self._link = None
+            self.core.disconnected(number, self.now_ms())
+            self._soon()
+
+    def _coordinator_messages(self, link: Link, payloads: list[bytes]) -> None:
+        if link is not self._link:
+            return
+        now_ms = self.now_ms()
+        for payload in payloads:
+            message = wire.decode_from_coordinator(payload)
+            if isinstance(message, wire.ProgramPart):
+                self.programs.part(message)
+            else:
+                self.core.message(message, now_ms)
+        self._soon()
+
+    def _do_send(self, effect: effects.SendCoordinator) -> None:
+        if self._link is not None:
+            self._link.send(wire.encode(effect.message))
+
+    def _ask_program(self, hash: str, offset: int) -> None:
+        if self._link is not None:
+            self._link.send(wire.encode(wire.GetProgram(hash, offset)))
+
+    # --- nodes --------------------------------------------------------------------------------------------
+
+    def _job_folder(self, job_id: str) -> Path:
+        return self.config.folder / "jobs" / job_id
+
+    def _do_start_node(self, effect: effects.StartNode) -> None:
+        self._node_jobs[effect.node] = effect.info.job
+        if effect.info.job not in self.logs:
+            self.logs[effect.info.job] = JobLog(self._job_folder(effect.info.job_id) / "log")
+        if effect.info.program:
+            folder = self._job_folder(effect.info.job_id) / "program"
+            self.programs.unpacked(effect.info.program, folder, lambda error: self._start_node(effect, folder, error))
+        else:
+            folder = self._job_folder(effect.info.job_id) / "work"
+            folder.mkdir(parents=True, exist_ok=True)
+            self._start_node(effect, folder, "")
+
+    def _start_node(self, effect: effects.StartNode, folder: Path, error: str) -> None:
+        if effect.node not in self._node_jobs:
+            return  # stopped meanwhile
+        if error:
+            self._node_jobs.pop(effect.node)
+            self.core.node_gone(effect.node, "start", error, self.now_ms())
+            self._soon()
+            return
+        node = NodeProcess(
+            effect.info.node,
+            job=effect.info.job_id,
+            folder=folder,
+            number=effect.node,
+            owner=self,
+            keeper=self.keeper,
+        )
+        self._nodes[effect.node] = node
+        node.start()
+
+    def _do_run(self, effect: effects.Run) -> None:
+        assign = effect.assign
+        attempt_id = (assign.job, assign.task, assign.attempt)
+        node = self._nodes.get(effect.node)
+        if node is None or not node.is_ready:
+            self.core.node_refused(effect.node, attempt_id, self.now_ms())
+            self._soon()
+            return
+        info = self.core.jobs[assign.job].info
+        folder = self._job_folder(info.job_id) / "tasks" / f"{assign.task}.{assign.attempt}"
+        try:
+            inputs = [_node_input(each) for each in effect.inputs] if effect.inputs else []
+            node.run(
+                Run(assign.task, assign.attempt, assign.name, assign.args, inputs, assign.seed, str(folder), assign.timeout_ms)
+            )
+        except (ValueError, OSError) as error:
+            self.core.node_failed(effect.node, attempt_id, "protocol", str(error), self.now_ms())
+            self._soon()
+
+    def _do_cancel(self, effect: effects.CancelRun) -> None:
+        node = self._nodes.get(effect.node)
+        if node is not None and not node.cancel(effect.task, effect.attempt):
+            self.core.node_stopped(effect.node, (effect.job, effect.task, effect.attempt), self.now_ms())
+            self._soon()
+
+    def _do_stop_node(self, effect: effects.StopNode) -> None:
+        self._node_jobs.pop(effect.node, None)
+        node = self._nodes.pop(effect.node, None)
+        if node is not None:
+            node.close()
+
+    # what the nodes say (programs.node_process.NodeOwner)
+
+    def _attempt(self, node: NodeProcess, run: Run) -> AttemptId:
+        return (self._node_jobs.get(node.number, 0), run.task, run.attempt)
+
+    def node_ready(self, node: NodeProcess, ready: node_talk.Ready) -> None:
+        self.core.node_ready(node.number, self.now_ms())
+        self._soon()
+
+    def node_done(self, node: NodeProcess, run: Run, done: node_talk.Done, run_us: int) -> None:
+        attempt_id = self._attempt(node, run)
+        self.core.node_done(node.number, attempt_id, self.now_ms())
+        self._soon()
+        pieces: dict[str, Piece] = {}
+        large: list[tuple[str, Path]] = []
+        try:
+            for key, made in done.result.items():
+                if isinstance(made, bytes):
+                    pieces[key] = Piece(value=made, size=len(made), digest=piece_digest(made), is_file=False)
+                    continue
+                path = self.shelf.file_of(Path(run.folder), made.name)
+                if path.stat().st_size > limits.INLINE_HASH_BYTES:
+                    large.append((key, path))
+                else:
+                    pieces[key] = digest_file(path)
+        except (ShelfError, OSError) as error:
+            self.core.result_failed(attempt_id, str(error), self.now_ms())
+            return
+        if large:
+            self._spawn(self._hash_large(attempt_id, pieces, large, done.read, run_us))
+        else:
+            self._made(attempt_id, pieces, done.read, run_us)
+
+    async def _hash_large(
+        self, attempt_id: AttemptId, pieces: dict[str, Piece], large: list[tuple[str, Path]], read: int, run_us: int
+    ) -> None:
+        try:
+            for key, path in large:
+                pieces[key] = await self.loop.run_in_executor(None, digest_file, path)
+        except OSError as error:
+            self.core.result_failed(attempt_id, f"cannot read the piece {key!r}: {error}", self.now_ms())
+            self._soon()
+            return
+        self._made(attempt_id, pieces, read, run_us)
+
+    def _made(self, attempt_id: AttemptId, pieces: dict[str, Piece], read: int, run_us: int) -> None:
+        size = sum(piece.size for piece in pieces.values())
+        result = Result(result_digest(pieces), pieces, size, read, run_us)  # type: ignore[arg-type]
+        self.core.result_made(attempt_id, result, self.now_ms())
+        self._soon()
+
+    def node_failed(self, node: NodeProcess, run: Run, kind: str, error: str) -> None:
+        self.core.node_failed(node.number, self._attempt(node, run), kind, error, self.now_ms())
+        self._soon()
+
+    def node_cancelled(self, node: NodeProcess, run: Run) -> None:
+        self.core.node_stopped(node.number, self._attempt(node, run), self.now_ms())
+        self._soon()
+
+    def node_progress(self, node: NodeProcess, run: Run, progress: node_talk.Progress) -> None:
+        pass
+
+    def node_log(self, node: NodeProcess, run: Run | None, text: str) -> None:
+        log = self.logs.get(self._node_jobs.get(node.number, 0))
+        if log is not None:
+            log.add(f"task {run.task}.{run.attempt}" if run is not None else f"node {node.number}", text)
+
+    def node_ended(self, node: NodeProcess, kind: str, error: str, unstarted: list[Run]) -> None:
+        if self._nodes.pop(node.number, None) is not None:
+            self.core.node_gone(node.number, kind, error, self.now_ms())
+            self._node_jobs.pop(node.number, None)
+            self._soon()
+
+    # --- pieces from other clients ---------------------------------------------------------------------------
+
+    def _do_fetch(self, effect: effects.FetchPiece) -> None:
+        piece_id = (effect.job, effect.task, effect.attempt, effect.key)
+        self._next_file += 1
+        wanted = Wanted(
+            lambda request: wire.Fetch(request, effect.job_id, effect.task, effect.attempt, effect.key),
+            effect.address,
+            lambda result, piece: self._fetched(piece_id, result, piece),
+            lambda kind, reason: self._fetch_failed(piece_id, kind, reason),
+            self._job_folder(effect.job_id) / "fetched" / str(self._next_file),
+        )
+        self._fetches[piece_id] = wanted
+        self.fetcher.fetch(wanted)
+
+    def _fetched(self, piece_id: PieceId, result: bytes, piece: Piece) -> None:
+        self._fetches.pop(piece_id, None)
+        self.core.fetched_piece(piece_id, result, piece, self.now_ms())
+        self._soon()
+
+    def _fetch_failed(self, piece_id: PieceId, kind: str, reason: str) -> None:
+        self._fetches.pop(piece_id, None)
+        self.core.fetch_failed(piece_id, kind, reason, self.now_ms())
+        self._soon()
+
+    def _do_stop_fetch(self, effect: effects.StopFetching) -> None:
+        wanted = self._fetches.pop((effect.job, effect.task, effect.attempt, effect.key), None)
+        if wanted is not None:
+            self.fetcher.stop(wanted)
+
+    # --- pieces for others --------------------------------------------------------------------------------------
+
+    def _fetcher_up(self, link: Link) -> None:
+        self._next_link += 1
+        link.data = self._next_link
+        self._outgoing[self._next_link] = Outgoing(link)
+
+    def _fetcher_closed(self, link: Link, reason: str) -> None:
+        self._outgoing.pop(link.data).close()
+        self.core.fetch_stopped(link.data, None)
+
+    def _fetcher_messages(self, link: Link, payloads: list[bytes]) -> None:
+        now_ms = self.now_ms()
+        for payload in payloads:
+            message = wire.decode_to_supplier(payload)
+            match message:
+                case wire.Fetch():
+                    self.core.fetch_requested(link.data, message, now_ms)
+                case wire.StopFetch():
+                    self._outgoing[link.data].stop(message.request)
+                    self.core.fetch_stopped(link.data, message.request)
+                case wire.Ping():
+                    link.send(wire.encode(wire.Pong()))
+                case wire.GetLog():
+                    self._serve_log(link, message)
+        self._soon()
+
+    def _serve_log(self, link: Link, message: wire.GetLog) -> None:
+        number = self.core.numbers.get(message.job_id)
+        log = self.logs.get(number) if number is not None else None
+        data = log.read(message.offset) if log is not None else JobLog.left(self._job_folder(message.job_id) / "log", message.offset)
+        piece = Piece(value=data, size=len(data), digest=piece_digest(data), is_file=False)
+        self._outgoing[link.data].send(message.request, digest(b"log"), piece)
+
+    def _do_serve(self, effect: effects.Serve) -> None:
+        outgoing = self._outgoing.get(effect.link)
+        if outgoing is None:
+            return
+        try:
+            outgoing.send(effect.request, effect.result_digest, effect.piece)  # type: ignore[arg-type]
+        except OSError as error:
+            outgoing.gone(effect.request, "lost", f"cannot read the piece: {error.strerror or error}")
+
+    def _do_serve_gone(self, effect: effects.ServeGone) -> None:
+        outgoing = self._outgoing.get(effect.link)
+        if outgoing is not None:
+            outgoing.gone(effect.request, effect.kind, effect.reason)
+
+    # --- what is kept ---------------------------------------------------------------------------------------------
+
+    def _do_keep(self, effect: effects.KeepResult) -> None:
+        self.shelf.put(effect.job, effect.job_id, effect.task, effect.attempt, effect.result)
+
+    def _do_drop(self, effect: effects.DropResult) -> None:
+        self.shelf.drop(effect.job, effect.task, effect.attempt)
+
+    def _do_drop_fetched(self, effect: effects.DropFetched) -> None:
+        path = getattr(effect.piece, "path", None)
+        if path is not None:
+            Path(path).unlink(missing_ok=True)
+
+    def _do_drop_job(self, effect: effects.DropJob) -> None:
+        self.shelf.drop_job(effect.job)
+        log = self.logs.pop(effect.job, None)
+        if log is not None:
+            log.close()
+        folder = self._job_folder(effect.job_id)
+        if folder.exists():
+            self.loop.run_in_executor(None, _remove_all_but_log, folder)
+
+    def _do_left(self, effect: effects.Left) -> None:
+        self.end("left the cluster")
+
+
+def _node_input(each: effects.Input) -> node_talk.Input:
+    piece: Piece = each.piece  # type: ignore[assignment]
+    if piece.is_file:
+        return node_talk.InputFile(each.key, os.path.abspath(str(piece.path)))
+    return node_talk.InputValue(each.key, piece.read())
+
+
+def _remove_all_but_log(folder: Path) -> None:
+    """The job's log stays readable after its end; the rest goes."""
+    for entry in list(folder.iterdir()):
+        if entry.is_dir() and not entry.is_symlink():
+            shutil.rmtree(entry, ignore_errors=True)
+        elif entry.name != "log":
+            entry.unlink(missing_ok=True)
+
+
+def ready_line(agent: Agent) -> str:
+    """What a client prints when it listens."""
+    return json.dumps({"client": agent.id, "address": agent.server.address, "slots": agent.config.slots})

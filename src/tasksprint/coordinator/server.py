@@ -1,0 +1,341 @@
+"""The coordinator's shell: links, journal, scheduler processes and time around `core.Coordinator`.
+
+Everything that happens is told to the core at once; what the core wants done is performed once a loop turn
+(`_pump`).  The order of effects is kept: a snapshot is stored before the records that name it, and no message leaves
+before the core lets go of it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import os
+import secrets
+import shutil
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+
+from tasksprint import limits
+from tasksprint.coordinator import effects
+from tasksprint.coordinator.core import Coordinator
+from tasksprint.paxos import AnyRecord
+from tasksprint.programs.keeper import Keeper
+from tasksprint.programs.scheduler_process import SchedulerProcess
+from tasksprint.storage import Journal, StorageError
+from tasksprint.storage.programs import unpack_program
+from tasksprint.transport import Dialer, Handlers, Identity, Link, Server, parse_address
+from tasksprint.view.operations import unpack_actions
+from tasksprint.wire import messages as wire
+from tasksprint.wire import scheduler_talk
+
+_records = msgspec.msgpack.Decoder(AnyRecord)
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    cluster: str
+    secret: bytes
+    id: int
+    peers: dict[int, str]  # all coordinators, this one too
+    folder: Path
+    tick_ms: int = limits.TICK_MS
+
+
+class CoordinatorServer:
+    def __init__(self, config: Config) -> None:
+        self.config = config
+        self.loop = asyncio.get_running_loop()
+        self.ended: asyncio.Future[str] = self.loop.create_future()
+        self.keeper = Keeper()
+        self.journal = Journal.open(config.folder, cluster=config.cluster, replica=config.id)
+        identity = Identity(config.secret, config.cluster, f"coordinator {config.id}")
+        handlers = Handlers(on_up=self._link_up, on_messages=self._requests, on_closed=self._link_closed)
+        peers = Handlers(on_messages=self._peer_messages)
+        self.server = Server(identity, {"peer": peers, "client": handlers, "submit": handlers})
+        self._identity = identity
+        self._links: dict[int, Link] = {}
+        self._next_link = 0
+        self._dialers: dict[int, Dialer] = {}
+        self._schedulers: dict[int, SchedulerProcess] = {}  # by copy
+        self._copies: dict[SchedulerProcess, tuple[int, int]] = {}  # → (job, copy)
+        self._job_ids: dict[int, str] = {}
+        self._log_sizes: dict[str, int] = {}
+        self._pumping = False
+        self._timer: asyncio.TimerHandle | None = None
+        self._wake_ms = 0
+        self._write = 0  # number of the last write that was given to the journal
+        self.core: Coordinator
+        self._handlers: dict[type, Callable[..., None]] = {
+            effects.Write: self._do_write,
+            effects.Rotate: self._do_rotate,
+            effects.SendPeer: self._do_send_peer,
+            effects.Send: self._do_send,
+            effects.StartScheduler: self._do_start_scheduler,
+            effects.FeedScheduler: self._do_feed,
+            effects.ResumeScheduler: self._do_resume,
+            effects.SaveScheduler: self._do_save,
+            effects.StopScheduler: self._do_stop_scheduler,
+            effects.Halt: self._do_halt,
+        }
+
+    def now_ms(self) -> int:
+        return int(self.loop.time() * 1000)
+
+    async def start(self) -> None:
+        """Listen, recover, and take part.  Raises LinkError or StorageError, with one line that says what to do."""
+        host, port = parse_address(self.config.peers[self.config.id])
+        await self.server.listen(host, port)
+        records = [_records.decode(record) for record in self.journal.records]
+        self.core = Coordinator(
+            self.config.id,
+            tuple(sorted(self.config.peers)),
+            self.config.peers,
+            secrets.randbits(32),
+            self.now_ms(),
+            records=records,
+            snapshot=self.journal.snapshot,
+            tick_ms=self.config.tick_ms,
+        )
+        self.journal.records = []
+        self.journal.start(self.loop, self._durable, self._disk_failed)
+        for peer, address in self.config.peers.items():
+            if peer != self.config.id:
+                handlers = Handlers(on_messages=lambda link, payloads: None)
+                dialer = Dialer(address, "peer", self._identity, handlers, self._peer_down)
+                self._dialers[peer] = dialer
+                dialer.start()
+        gc.collect()
+        gc.freeze()
+        gc.disable()  # the view's records have no cycles; a full collection would stop the leader for too long
+        self._soon()
+        self._watch_disk()
+
+    async def close(self) -> None:
+        for scheduler in list(self._schedulers.values()):
+            scheduler.kill()
+        for dialer in self._dialers.values():
+            dialer.close()
+        await self.server.close()
+        self.journal.close()
+        self.keeper.close()
+
+    def _end(self, reason: str) -> None:
+        if not self.ended.done():
+            self.ended.set_result(reason)
+
+    # --- turns ------------------------------------------------------------------------------------
+
+    def _soon(self) -> None:
+        if not self._pumping:
+            self._pumping = True
+            self.loop.call_soon(self._pump)
+
+    def _pump(self) -> None:
+        self._pumping = False
+        now_ms = self.now_ms()
+        self.core.now_ms = now_ms
+        for effect in self.core.take():
+            self._handlers[type(effect)](effect)
+        wake_ms = max(self.core.next_wake(), now_ms + 1)
+        if self._timer is not None:
+            if self._wake_ms <= wake_ms:
+                return
+            self._timer.cancel()
+        self._wake_ms = wake_ms
+        self._timer = self.loop.call_later((wake_ms - now_ms) / 1000, self._wake)
+
+    def _wake(self) -> None:
+        self._timer = None
+        self.core.advance(self.now_ms())
+        self._soon()
+
+    # --- disk ---------------------------------------------------------------------------------------
+
+    def _do_write(self, effect: effects.Write) -> None:
+        self._write = effect.write
+        self.journal.append(effect.write, effect.records, effect.sync)
+
+    def _do_rotate(self, effect: effects.Rotate) -> None:
+        self.journal.rotate(effect.index, effect.snapshot, effect.records)
+        if effect.write:
+            self._write = effect.write
+            self.journal.append(effect.write, [], True)
+
+    def _durable(self, write: int) -> None:
+        self.core.written(write, self.now_ms())
+        self._soon()
+
+    def _disk_failed(self, error: Exception) -> None:
+        self._end(f"the journal in {self.config.folder} cannot be written: {error}")
+
+    def _watch_disk(self) -> None:
+        """Heartbeats never wait for the disk, so a leader with a slow one must find out by itself."""
+        if self.journal.oldest_unsynced_ms() > limits.ELECTION_MS // 2:
+            self.core.slow_disk(self.now_ms())
+            self._soon()
+        self.loop.call_later(limits.HEARTBEAT_MS / 1000, self._watch_disk)
+
+    # --- peers ----------------------------------------------------------------------------------------
+
+    def _peer_messages(self, link: Link, payloads: list[bytes]) -> None:
+        source = int(link.sender.rpartition(" ")[2])
+        now_ms = self.now_ms()
+        for payload in payloads:
+            self.core.peer(source, wire.decode_peer(payload).messages, now_ms)
+        self._soon()
+
+    def _do_send_peer(self, effect: effects.SendPeer) -> None:
+        link = self._dialers[effect.to].link
+        if link is not None:
+            link.send(wire.encode(wire.Peer([effect.message])))
+
+    def _peer_down(self, reason: str, final: bool) -> None:
+        if final:
+            print(f"tasksprint coordinator {self.config.id}: {reason}", file=sys.stderr, flush=True)
+
+    # --- clients and commands ------------------------------------------------------------------------------
+
+    def _link_up(self, link: Link) -> None:
+        self._next_link += 1
+        link.data = self._next_link
+        self._links[self._next_link] = link
+
+    def _link_closed(self, link: Link, reason: str) -> None:
+        if self._links.pop(link.data, None) is not None:
+            self.core.link_closed(link.data)
+
+    def _requests(self, link: Link, payloads: list[bytes]) -> None:
+        now_ms = self.now_ms()
+        for payload in payloads:
+            message = wire.decode_to_coordinator(payload)
+            if isinstance(message, wire.SchedulerLog):
+                data = self._read_log(message.job_id, message.offset)
+                link.send(wire.encode(wire.Answer(message.request, "", data)))
+            else:
+                self.core.message(link.data, message, now_ms)
+        self._soon()
+
+    def _do_send(self, effect: effects.Send) -> None:
+        link = self._links.get(effect.link)
+        if link is not None:
+            link.send(wire.encode(effect.message))
+
+    # --- schedulers -------------------------------------------------------------------------------------------
+
+    def _job_folder(self, job_id: str) -> Path:
+        return self.config.folder / "jobs" / job_id
+
+    def _do_start_scheduler(self, effect: effects.StartScheduler) -> None:
+        folder = self._job_folder(effect.job_id) / "program"
+        self._job_ids[effect.job] = effect.job_id
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            if effect.program is not None:
+                unpack_program(effect.program, folder)
+        except (StorageError, OSError) as error:
+            text = f"cannot unpack the job's program files: {error}"
+            self.core.scheduler_failed(effect.job, effect.copy, text, nonsense=True, now_ms=self.now_ms())
+            self._soon()
+            return
+        state = self.core.machine.job(effect.job)
+        saved = (state.saved[0], effect.state) if state is not None and effect.state is not None else None
+        scheduler = SchedulerProcess(
+            effect.spec.scheduler,
+            job=effect.job_id,
+            seed=effect.spec.seed,
+            folder=folder,
+            owner=self,
+            keeper=self.keeper,
+            saved=saved,
+        )
+        self._schedulers[effect.copy] = scheduler
+        self._copies[scheduler] = (effect.job, effect.copy)
+        scheduler.start()
+
+    def _do_feed(self, effect: effects.FeedScheduler) -> None:
+        scheduler = self._schedulers.get(effect.copy)
+        if scheduler is not None and scheduler.is_ready:
+            scheduler.feed(effect.events)
+
+    def _do_resume(self, effect: effects.ResumeScheduler) -> None:
+        scheduler = self._schedulers.get(effect.copy)
+        if scheduler is not None:
+            scheduler.resume()
+
+    def _do_save(self, effect: effects.SaveScheduler) -> None:
+        scheduler = self._schedulers.get(effect.copy)
+        if scheduler is not None and scheduler.is_ready:
+            scheduler.save()
+
+    def _do_stop_scheduler(self, effect: effects.StopScheduler) -> None:
+        scheduler = self._schedulers.pop(effect.copy, None)
+        if scheduler is not None:
+            scheduler.close()
+        if effect.ended:
+            job_id = self._job_ids.pop(effect.job, None)
+            if job_id is not None:
+                shutil.rmtree(self._job_folder(job_id) / "program", ignore_errors=True)
+
+    def scheduler_ready(self, scheduler: SchedulerProcess, ready: scheduler_talk.Ready) -> None:
+        job, copy = self._copies[scheduler]
+        self.core.scheduler_ready(job, copy, ordered=ready.ordered, can_save=ready.save, now_ms=self.now_ms())
+        self._soon()
+
+    def scheduler_part(self, scheduler: SchedulerProcess, part: scheduler_talk.Part) -> None:
+        job, copy = self._copies[scheduler]
+        if part.more:
+            scheduler.pause()
+        answers = [(seq, unpack_actions(actions)) for seq, actions in part.answers]
+        self.core.scheduler_answered(job, copy, answers, part.seq, part.more, self.now_ms())
+        self._soon()
+
+    def scheduler_saved(self, scheduler: SchedulerProcess, saved: scheduler_talk.Saved) -> None:
+        job, copy = self._copies[scheduler]
+        self.core.scheduler_saved(job, copy, saved.state, self.now_ms())
+        if saved.error:
+            self.scheduler_log(scheduler, f"tasksprint: {saved.error}\n")
+        self._soon()
+
+    def scheduler_failed(self, scheduler: SchedulerProcess, kind: str, error: str) -> None:
+        job, copy = self._copies.pop(scheduler)
+        self._schedulers.pop(copy, None)
+        nonsense = kind in ("protocol", "start")
+        self.core.scheduler_failed(job, copy, error, nonsense=nonsense, now_ms=self.now_ms())
+        self._soon()
+
+    def scheduler_closed(self, scheduler: SchedulerProcess) -> None:
+        self._copies.pop(scheduler, None)
+
+    def scheduler_log(self, scheduler: SchedulerProcess, text: str) -> None:
+        job, _ = self._copies.get(scheduler, (0, 0))
+        job_id = self._job_ids.get(job)
+        if job_id is None:
+            return
+        path = self._job_folder(job_id) / "scheduler.log"
+        size = self._log_sizes.get(job_id, 0)
+        if size <= limits.JOB_LOG_BYTES:
+            data = text.encode("utf-8", "replace")
+            self._log_sizes[job_id] = size + len(data)
+            with open(path, "ab") as file:
+                file.write(data)
+
+    def _read_log(self, job_id: str, offset: int) -> bytes:
+        if not job_id.isalnum():
+            return b""
+        try:
+            with open(self._job_folder(job_id) / "scheduler.log", "rb") as file:
+                file.seek(offset)
+                return file.read(limits.PROGRAM_CHUNK_BYTES)
+        except OSError:
+            return b""
+
+    # --- the end ------------------------------------------------------------------------------------------------
+
+    def _do_halt(self, effect: effects.Halt) -> None:
+        print(f"tasksprint coordinator {self.config.id}: {effect.reason}", file=sys.stderr, flush=True)
+        sys.stderr.flush()
+        os._exit(3)  # nothing may leave this process any more

@@ -1,0 +1,233 @@
+"""Asking other clients for pieces of results: one link a supplier, many requests on it.
+
+A request may wait for as long as the supplier's task runs; so silence is no failure, but a supplier that does not
+answer a ping within FETCH_STALL_MS is taken for gone, the link is closed, and what it owed is asked for again:
+FETCH_TRIES times, then the fetch fails as `unreachable`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import BinaryIO
+
+from tasksprint import limits
+from tasksprint.storage.shelf import Piece
+from tasksprint.transfer.plan import Damaged, Incoming, retry_delay_ms
+from tasksprint.transport import Handlers, Identity, Link, LinkError, connect_once
+from tasksprint.wire import messages as wire
+
+Request = wire.Fetch | wire.GetLog
+
+
+@dataclass(slots=True)
+class Wanted:
+    """One fetch: what was asked, of whom, and where the answer goes."""
+
+    make: Callable[[int], Request]
+    address: str
+    on_piece: Callable[[bytes, Piece], None]  # (digest of the whole result, the piece)
+    on_failed: Callable[[str, str], None]  # (kind, reason)
+    file: Path | None  # where a file piece is written
+    tries: int = 0
+    request: int = 0
+    header: wire.Piece | None = None
+    incoming: Incoming | None = None
+    parts: list[bytes] = field(default_factory=list)
+    output: BinaryIO | None = None
+    stopped: bool = False
+
+
+@dataclass(slots=True)
+class Supplier:
+    """One other client."""
+
+    address: str
+    link: Link | None = None
+    connecting: bool = False
+    wanted: dict[int, Wanted] = field(default_factory=dict)  # by request
+    heard: float = 0.0
+    pinged: float = 0.0
+
+
+class Fetcher:
+    def __init__(self, identity: Identity) -> None:
+        self._identity = identity
+        self._suppliers: dict[str, Supplier] = {}
+        self._next = 0
+        self._loop = asyncio.get_running_loop()
+        self._watch: asyncio.TimerHandle | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+        self.bytes_received = 0
+
+    def fetch(self, wanted: Wanted) -> None:
+        """Ask; one of the two callbacks follows, unless `stop` comes first."""
+        supplier = self._suppliers.get(wanted.address)
+        if supplier is None:
+            supplier = self._suppliers[wanted.address] = Supplier(wanted.address)
+        self._next += 1
+        wanted.request = self._next
+        supplier.wanted[wanted.request] = wanted
+        if supplier.link is not None:
+            supplier.link.send(wire.encode(wanted.make(wanted.request)))
+        elif not supplier.connecting:
+            self._connect(supplier)
+        if self._watch is None:
+            self._watch = self._loop.call_later(1, self._look)
+
+    def stop(self, wanted: Wanted) -> None:
+        wanted.stopped = True
+        supplier = self._suppliers.get(wanted.address)
+        if supplier is not None and supplier.wanted.pop(wanted.request, None) is not None and supplier.link is not None:
+            supplier.link.send(wire.encode(wire.StopFetch(wanted.request)))
+        _discard(wanted)
+
+    def close(self) -> None:
+        if self._watch is not None:
+            self._watch.cancel()
+        for task in self._tasks:
+            task.cancel()
+        suppliers, self._suppliers = self._suppliers, {}
+        for supplier in suppliers.values():
+            for wanted in supplier.wanted.values():
+                _discard(wanted)
+            supplier.wanted.clear()
+            if supplier.link is not None:
+                supplier.link.close()
+
+    # --- the link ------------------------------------------------------------------------------------
+
+    def _connect(self, supplier: Supplier) -> None:
+        supplier.connecting = True
+        task = self._loop.create_task(self._connecting(supplier))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _connecting(self, supplier: Supplier) -> None:
+        handlers = Handlers(
+            on_messages=lambda link, payloads: self._messages(supplier, payloads),
+            on_closed=lambda link, reason: self._closed(supplier, link, reason),
+        )
+        try:
+            link = await connect_once(supplier.address, "fetch", self._identity, handlers)
+        except LinkError as error:
+            supplier.connecting = False
+            self._failed_link(supplier, str(error))
+            return
+        supplier.connecting = False
+        if not link.up:
+            self._failed_link(supplier, link.reason)
+            return
+        supplier.link = link
+        supplier.heard = self._loop.time()
+        for wanted in supplier.wanted.values():
+            link.send(wire.encode(wanted.make(wanted.request)))
+
+    def _closed(self, supplier: Supplier, link: Link, reason: str) -> None:
+        if supplier.link is link:
+            supplier.link = None
+            self._failed_link(supplier, reason)
+
+    def _failed_link(self, supplier: Supplier, reason: str) -> None:
+        owed, supplier.wanted = supplier.wanted, {}
+        for wanted in owed.values():
+            self._try_again(wanted, "unreachable", f"{supplier.address}: {reason}")
+
+    def _try_again(self, wanted: Wanted, kind: str, reason: str) -> None:
+        _discard(wanted)
+        wanted.tries += 1
+        delay_ms = retry_delay_ms(wanted.tries)
+        if delay_ms is None:
+            wanted.on_failed(kind, reason)
+        else:
+            self._loop.call_later(delay_ms / 1000, self._retry, wanted)
+
+    def _retry(self, wanted: Wanted) -> None:
+        if not wanted.stopped and self._watch is not None:
+            self.fetch(wanted)
+
+    def _look(self) -> None:
+        """Once a second: a supplier that owes us something and is silent is asked whether it lives."""
+        now = self._loop.time()
+        self._watch = self._loop.call_later(1, self._look)
+        for supplier in list(self._suppliers.values()):
+            if supplier.link is None or not supplier.wanted:
+                continue
+            silent = now - supplier.heard
+            if silent * 1000 > limits.FETCH_STALL_MS:
+                supplier.link.abort(f"silent for {silent:.1f} s")
+            elif silent >= 1:
+                supplier.link.send(wire.encode(wire.Ping()))
+
+    # --- what comes ----------------------------------------------------------------------------------
+
+    def _messages(self, supplier: Supplier, payloads: list[bytes]) -> None:
+        supplier.heard = self._loop.time()
+        for payload in payloads:
+            message = wire.decode_from_supplier(payload)
+            if isinstance(message, wire.Pong):
+                continue
+            wanted = supplier.wanted.get(message.request)
+            if wanted is None:
+                continue
+            if isinstance(message, wire.Gone):
+                del supplier.wanted[message.request]
+                self._gone(wanted, message)
+                continue
+            try:
+                self._take(supplier, wanted, message)
+            except (Damaged, OSError) as error:
+                supplier.wanted.pop(message.request, None)
+                if supplier.link is not None:
+                    supplier.link.send(wire.encode(wire.StopFetch(message.request)))
+                self._try_again(wanted, "unreachable", f"{supplier.address}: {error}")
+
+    def _gone(self, wanted: Wanted, message: wire.Gone) -> None:
+        if message.kind == "unknown":
+            self._try_again(wanted, message.kind, message.reason)
+        else:
+            _discard(wanted)
+            wanted.on_failed(message.kind, message.reason)
+
+    def _take(self, supplier: Supplier, wanted: Wanted, message: wire.Piece | wire.Chunk) -> None:
+        if isinstance(message, wire.Piece):
+            wanted.header = message
+            wanted.incoming = Incoming(message.size, message.digest)
+            if message.is_file:
+                if wanted.file is None:
+                    raise Damaged("a file came where a value was expected")
+                wanted.file.parent.mkdir(parents=True, exist_ok=True)
+                wanted.output = open(wanted.file, "wb", buffering=0)
+        header, incoming = wanted.header, wanted.incoming
+        if header is None or incoming is None:
+            raise Damaged("a chunk came before its header")
+        self.bytes_received += len(message.data)
+        whole = incoming.take(message.data)
+        if wanted.output is not None:
+            wanted.output.write(message.data)
+        else:
+            wanted.parts.append(message.data)
+        if not whole:
+            return
+        del supplier.wanted[wanted.request]
+        if wanted.output is not None:
+            wanted.output.close()
+            wanted.output = None
+            piece = Piece(path=wanted.file, size=header.size, digest=header.digest, is_file=True)
+        else:
+            piece = Piece(value=b"".join(wanted.parts), size=header.size, digest=header.digest, is_file=False)
+        wanted.parts = []
+        wanted.on_piece(header.result_digest, piece)
+
+
+def _discard(wanted: Wanted) -> None:
+    """Forget what came so far."""
+    wanted.header = wanted.incoming = None
+    wanted.parts = []
+    if wanted.output is not None:
+        wanted.output.close()
+        wanted.output = None
+        assert wanted.file is not None
+        wanted.file.unlink(missing_ok=True)
