@@ -1,0 +1,52 @@
+"""The shipped applications, each a scheduler and a node, found by name.
+
+Promises: an app imports only `sdk` and `native` of ours, as a user's would; nothing of an app is imported
+before it is asked for, so that the command line starts quickly.  What an app brings for the command line
+(how arguments are made, how the answer is shown) is in its `command` module.
+"""
+
+from __future__ import annotations
+
+import importlib
+from dataclasses import dataclass
+from types import ModuleType
+
+PYTHON = "@python"  # stands for the interpreter of the machine that the program runs on
+
+
+class UnknownApp(ValueError):
+    """No shipped app has this name; the text lists those that there are."""
+
+
+@dataclass(frozen=True, slots=True)
+class App:
+    """A shipped application: how its two programs are started, and where its command-line part is."""
+
+    name: str
+    summary: str
+    room: str  # the package with the modules `scheduler`, `node` and `command`
+
+    @property
+    def scheduler(self) -> list[str]:
+        return [PYTHON, "-m", "tasksprint.sdk", f"{self.room}.scheduler", "scheduler"]
+
+    @property
+    def node(self) -> list[str]:
+        return [PYTHON, "-m", "tasksprint.sdk", f"{self.room}.node", "node"]
+
+    def command(self) -> ModuleType:
+        """The app's `command` module, imported now."""
+        return importlib.import_module(f"{self.room}.command")
+
+
+APPS = {
+    app.name: app
+    for app in (App("wordcount", "count the words of files and folders", "tasksprint.apps.mapreduce"),)
+}
+
+
+def find(name: str) -> App:
+    """The app of this name; UnknownApp when there is none."""
+    if name not in APPS:
+        raise UnknownApp(f"no app is named {name!r}; there are: {', '.join(sorted(APPS))}")
+    return APPS[name]

@@ -62,18 +62,23 @@ class WordMerger:
         self.distinct = 0
         self._room = top
         self._top: list[tuple[int, bytes]] = []  # (-count, word), ascending
+        self._refused: ValueError | None = None
         records = heapq.merge(*(_records(place, bytes(piece)) for place, piece in enumerate(pieces)))
         self._groups = groupby(records, key=itemgetter(0))
         self._next = self._merged()
 
     def lines(self, limit: int = 1 << 20) -> bytes:
+        if self._refused:
+            raise self._refused
         out = bytearray()
         while self._next is not None and (not out or len(out) + len(self._next[0]) + 22 <= limit):
-            word, count = self._next
-            self._next = None
-            out += b"%s\t%d\n" % (word, count)
-            self._offer(word, count)
-            self._next = self._merged()
+            out += b"%s\t%d\n" % self._next
+            self._offer(*self._next)
+            try:
+                self._next = self._merged()
+            except ValueError as error:
+                self._refused = error
+                raise
         return bytes(out)
 
     def top(self) -> list[tuple[bytes, int]]:
@@ -81,10 +86,14 @@ class WordMerger:
 
     def _merged(self) -> tuple[bytes, int] | None:
         for word, group in self._groups:
-            records = list(group)
+            records = [next(group)]
             if _SPACE.search(word):
                 raise _refusal(records[0].piece, records[0].offset, "white space in a word")
-            return word, sum(record.count for record in records)
+            records += group
+            count = sum(record.count for record in records)
+            if self.words + count > _COUNT_MAX:
+                raise _refusal(records[-1].piece, records[-1].offset, "the counts do not fit into 64 bits")
+            return word, count
         return None
 
     def _offer(self, word: bytes, count: int) -> None:
