@@ -10,7 +10,6 @@ from __future__ import annotations
 import io
 import json
 import os
-import random as random_module
 import select
 import sys
 import time
@@ -18,7 +17,7 @@ from collections import deque
 from typing import TYPE_CHECKING, Any
 
 from tasksprint.limits import LINE_BYTES, MIB, NODE_PROTOCOL_VERSION
-from tasksprint.sdk import streams
+from tasksprint.sdk import seeding, streams
 from tasksprint.sdk.files import File
 from tasksprint.sdk.node import Node
 from tasksprint.sdk.plain import NotPlain, dumps
@@ -26,11 +25,11 @@ from tasksprint.sdk.plain import NotPlain, dumps
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+    from random import Random
 
 READ_BYTES = 1 << 18
 PROGRESS_S = 0.1  # between two progress lines
 LOG_CHARS = 1 << 16  # in one log line
-MODULE_STREAM = 0x9E3779B97F4A7C15  # so that `random` and `self.random` are not the same numbers
 
 
 class Unknown(Exception):
@@ -67,9 +66,8 @@ class Inbox:
             data = self._whole_line(data)
         lines = (self._rest + data).split(b"\n")
         self._rest = lines.pop()
-        for line in lines:
-            if line:
-                self._take(json.loads(line))
+        for message in json.loads(f"[{b','.join(filter(None, lines)).decode()}]"):
+            self._take(message)
 
     def _whole_line(self, data: bytes) -> bytes:
         """A long line: gathered piece by piece, joined once."""
@@ -102,32 +100,34 @@ class Work:
     def __init__(self, inbox: Inbox, writer: int) -> None:
         self._inbox = inbox
         self._writer = writer
-        self._random = random_module.Random(0)
-        self._random_for = (0, 0)
+        self._random: Random | None = None
+        self._random_is_seeded = False
         self._path = ""
         self._folder_made = False
         self._progress_at = 0.0
         self.seed = 0
         self.read = 0
+        self._seeded = seeding.watch(lambda: self.seed)
 
     def begin(self, run: dict[str, Any]) -> None:
         self.seed = int(run["seed"], 16)
         self._path = run["folder"]
-        self._folder_made = False
-        self._random_for = (0, 0)
+        self._folder_made = self._random_is_seeded = False
         self.read = 0
-        random_module.seed(self.seed ^ MODULE_STREAM)
-        numpy_random = sys.modules.get("numpy.random")
-        if numpy_random is not None:
-            numpy_random.seed([self.seed & 0xFFFFFFFF, self.seed >> 32])
+        for seed in self._seeded:
+            seed(self.seed)
 
     def send(self, text: str) -> None:
         streams.write(self._writer, text.encode())
 
-    def random(self) -> random_module.Random:
-        if self._random_for != self._inbox.current:
+    def random(self) -> Random:
+        if self._random is None:
+            from random import Random
+
+            self._random = Random(0)
+        if not self._random_is_seeded:
             self._random.seed(self.seed)
-            self._random_for = self._inbox.current
+            self._random_is_seeded = True
         return self._random
 
     def folder(self) -> Path:
@@ -140,7 +140,7 @@ class Work:
 
     def is_cancelled(self) -> bool:
         self._inbox.look()
-        return self._inbox.over or self._inbox.current in self._inbox.cancelled
+        return self._inbox.current in self._inbox.cancelled
 
     def progress(self, fraction: float | None, read: int) -> None:
         self.read += read
@@ -267,7 +267,7 @@ def _messages(inbox: Inbox) -> Iterator[dict[str, Any]]:
             inbox.look()
         while not inbox.runs and not inbox.over:
             inbox.wait()
-        if inbox.over:  # whoever said bye waits for nothing
+        if not inbox.runs:
             return
         yield inbox.runs.popleft()
 
