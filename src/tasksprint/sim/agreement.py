@@ -8,7 +8,10 @@ that Paxos itself is searched deeper than the whole cluster's world could.
 from __future__ import annotations
 
 from tasksprint import limits
+from tasksprint.paxos import acceptor as paxos_acceptor
+from tasksprint.paxos import proposer as paxos_proposer
 from tasksprint.paxos import replica as paxos_replica
+from tasksprint.paxos import snapshot_transfer
 from tasksprint.sim.checkers.acceptance import Acceptance
 from tasksprint.sim.checkers.acknowledged import Acknowledged
 from tasksprint.sim.checkers.base import Checker, Watch
@@ -52,6 +55,7 @@ class Agreement:
         self.watch = Watch(agreement_checkers())
         self.network = Network(world)
         self.compact_every = world.between(10, 150) if world.chance(600) else 1 << 40
+        self.compact_anytime = world.between(1, 10) if world.chance(300) else 0  # per mille of turns
         self.seats = {voter: Seat(self, voter) for voter in self.voters}
         for seat in self.seats.values():
             seat.peers = dict(self.seats)
@@ -64,13 +68,25 @@ class Agreement:
 
     def run(self) -> None:
         """Raises Violation."""
-        kept = self.world.between(0, 30) if self.world.chance(700) else paxos_replica.KEPT_ENTRIES
         patch = Patch()
-        patch.set(paxos_replica, "KEPT_ENTRIES", kept)  # so that a follower lags behind the log's beginning
+        self._shrink(patch)
         try:
             self._run()
         finally:
             patch.undo()
+
+    def _shrink(self, patch: Patch) -> None:
+        """Small limits in some runs, so that what is rare with the real ones happens in a few seconds."""
+        world = self.world
+        if world.chance(700):
+            patch.set(paxos_replica, "KEPT_ENTRIES", world.between(0, 30))  # a follower lags behind the log's begin
+        if world.chance(400):
+            message_bytes = world.between(40, 400)  # a log travels in many pieces
+            for module in (paxos_replica, paxos_acceptor, paxos_proposer):
+                patch.set(module, "MESSAGE_BYTES", message_bytes)
+            patch.set(paxos_proposer, "UNANSWERED_BYTES", 8 * message_bytes)
+        if world.chance(500):
+            patch.set(snapshot_transfer, "SNAPSHOT_CHUNK_BYTES", world.between(300, 2_000))
 
     def _run(self) -> None:
         world = self.world
@@ -131,6 +147,7 @@ class Agreement:
 
     def elected(self, seat: Seat) -> None:
         self.world.counters.hit("election")
+        self.faults.elected(seat)
         self.world.note(f"leader {seat.voter} {seat.replica.ballot}")
 
     # --- liveness: invariant 20 ----------------------------------------------------------------------

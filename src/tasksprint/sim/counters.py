@@ -32,6 +32,7 @@ EXPECTED_AGREEMENT: dict[str, str] = {
     "leader crashed": "the leader was killed on purpose",
     "leader paused": "the leader stalled for a while",
     "leader cut off": "the leader lost its links while it led",
+    "new leader hit": "a leader was killed or cut off in its first moments",
     "one-way cut": "a link worked in one direction only",
     "message lost": "",
     "message duplicated": "",

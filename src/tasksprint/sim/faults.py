@@ -38,6 +38,7 @@ class Faults:
     def __init__(self, world: World, network: Network, targets: Sequence[Target], names: Sequence[str]):
         self.world, self.network, self.targets, self.names = world, network, targets, names
         self.over = False
+        self.fragile = False  # new leaders are hit at once
         self.healed: list[Target] = list(targets)
         self.kinds: dict[str, Callable[[], None]] = {
             "crash": self.crash,
@@ -57,6 +58,7 @@ class Faults:
         """Choose this seed's faults and set them going."""
         world = self.world
         self._choose_manners()
+        self.fragile = world.chance(300)
         for name, act in self.kinds.items():
             if world.chance(350):
                 self._repeat(name, act, world.between(800, 8_000) * MS_US)
@@ -122,6 +124,20 @@ class Faults:
         if leader := self._leader():
             self.world.counters.hit("leader crashed")
             self.crash(leader)
+
+    def elected(self, target: Target) -> None:
+        """A leader in its first moments, its log half given out, is where the old bugs live."""
+        if self.fragile and not self.over and self.world.chance(400):
+            self.world.after(self.world.exponential(3 * MS_US), self._hit_new_leader, target)
+
+    def _hit_new_leader(self, target: Target) -> None:
+        if self.over or not target.running:
+            return
+        self.world.counters.hit("new leader hit")
+        if self.world.chance(500):
+            self.crash(target)
+        else:
+            self.isolate(target)
 
     def power(self) -> None:
         """Every coordinator at once."""

@@ -198,7 +198,8 @@ class Seat(Voter):
             self.world.counters.hit("leader resigned")
             self.replica.resign(self.now_ms())
         self._perform(self.replica.take())
-        if self.ledger.index - self._compacted >= self.arena.compact_every:
+        age = self.ledger.index - self._compacted
+        if age >= self.arena.compact_every or (age and self.world.chance(self.arena.compact_anytime)):
             self._compact()
         self.watch.tell("turn", self)
         self.wake_at(self.replica.next_wake())

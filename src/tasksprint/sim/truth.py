@@ -48,8 +48,9 @@ class JournalModel:
             self.promised = record.ballot
         elif isinstance(record, Snapshotted):
             self.snapshot = max(self.snapshot, record.index)
-            if record.index > self.length:
-                self.base, self.entries = record.index, []
+            if record.index > self.base:
+                self.entries = self.entries[record.index - self.base :]
+                self.base = record.index
         else:
             assert isinstance(record, Decided)
         return None
