@@ -16,7 +16,7 @@ class Action(Struct, array_like=True, frozen=True, gc=False):
     """What a scheduler decided: one entry of an answer."""
 
 
-class StartTask(Action, tag="start", gc=False):
+class StartTask(Action, tag="start", frozen=True, gc=False):
     task: int  # the next number of the job's counter; a refused one uses it up
     name: str
     args: bytes  # JSON text
@@ -31,25 +31,25 @@ class StartTask(Action, tag="start", gc=False):
     cause: int = -1  # the task whose end started it, where that is not the task of the event (-1: as the event)
 
 
-class KillTask(Action, tag="kill", gc=False):
+class KillTask(Action, tag="kill", frozen=True, gc=False):
     task: int
 
 
-class Release(Action, tag="release", gc=False):
+class Release(Action, tag="release", frozen=True, gc=False):
     task: int
 
 
-class SetTimer(Action, tag="timer", gc=False):
+class SetTimer(Action, tag="timer", frozen=True, gc=False):
     name: str
     delay_ms: int
 
 
-class Finish(Action, tag="finish", gc=False):
+class Finish(Action, tag="finish", frozen=True, gc=False):
     values: bytes  # JSON text
     files: list[tuple[int, str]] = []  # (task, key): outputs that the submitter collects
 
 
-class Fail(Action, tag="fail", gc=False):
+class Fail(Action, tag="fail", frozen=True, gc=False):
     error: str
 
 
@@ -74,7 +74,7 @@ class Report(Struct, array_like=True, frozen=True, gc=False):
     attempt: int
 
 
-class Done(Report, tag="done", gc=False):
+class Done(Report, tag="done", frozen=True, gc=False):
     digest: bytes  # of the whole result
     size: int  # bytes of all its pieces
     read: int  # bytes of input that the task worked through, for progress
@@ -83,20 +83,20 @@ class Done(Report, tag="done", gc=False):
     inputs: list[tuple[int, int, bytes]]  # (task, attempt, digest) of every prerequisite used
 
 
-class Failed(Report, tag="failed", gc=False):
+class Failed(Report, tag="failed", frozen=True, gc=False):
     kind: str  # error | crash | timeout | protocol | start | missing_key | client
     error: str  # for a person: what happened, and the end of stderr
 
 
-class Returned(Report, tag="returned", gc=False):
+class Returned(Report, tag="returned", frozen=True, gc=False):
     """Asked to give the attempt back, and it had not started."""
 
 
-class Lost(Report, tag="lost", gc=False):
+class Lost(Report, tag="lost", frozen=True, gc=False):
     """This client held the result and has it no longer."""
 
 
-class Unreachable(Report, tag="unreachable", gc=False):
+class Unreachable(Report, tag="unreachable", frozen=True, gc=False):
     """The consumer's client could not get the result of (task, attempt) from its holder."""
 
     holder: str
@@ -140,13 +140,13 @@ class Operation(Struct, array_like=True, frozen=True, gc=False):
     """One entry of a slot."""
 
 
-class Begin(Operation, tag="begin", gc=False):
+class Begin(Operation, tag="begin", frozen=True, gc=False):
     """A new leader's first entry: every client gets a full timeout."""
 
     ballot: Ballot
 
 
-class Tick(Operation, tag="tick", gc=False):
+class Tick(Operation, tag="tick", frozen=True, gc=False):
     """Time moves, by the leader alone."""
 
     ballot: Ballot
@@ -156,7 +156,7 @@ class Tick(Operation, tag="tick", gc=False):
     checked_digest: bytes  # ... which every replica compares with its own
 
 
-class Register(Operation, tag="register", gc=False):
+class Register(Operation, tag="register", frozen=True, gc=False):
     client: str
     nonce: int  # of this start of the client; the same nonce again changes nothing
     address: str  # host:port where other clients fetch
@@ -165,33 +165,33 @@ class Register(Operation, tag="register", gc=False):
     held: list[Held]
 
 
-class Leave(Operation, tag="leave", gc=False):
+class Leave(Operation, tag="leave", frozen=True, gc=False):
     """The client goes: what it had is placed elsewhere; nothing counts as a try."""
 
     client: str
     incarnation: int
 
 
-class Reports(Operation, tag="reports", gc=False):
+class Reports(Operation, tag="reports", frozen=True, gc=False):
     client: str
     incarnation: int
     sequence: int  # 1, 2, ... within the incarnation: each takes effect once
     reports: list[AnyReport]
 
 
-class ProgramChunk(Operation, tag="program", gc=False):
+class ProgramChunk(Operation, tag="program", frozen=True, gc=False):
     hash: str  # SHA-256 of the whole, in hexadecimal
     part: int
     parts: int
     data: bytes
 
 
-class Submit(Operation, tag="submit", gc=False):
+class Submit(Operation, tag="submit", frozen=True, gc=False):
     job_id: str
     spec: JobSpec
 
 
-class Decide(Operation, tag="decide", gc=False):
+class Decide(Operation, tag="decide", frozen=True, gc=False):
     """A part of the leader's scheduler's answer to the events up to `seq`."""
 
     ballot: Ballot
@@ -204,7 +204,7 @@ class Decide(Operation, tag="decide", gc=False):
     answers: list[tuple[int, bytes]]  # (event, packed actions), events without actions left out
 
 
-class Save(Operation, tag="save", gc=False):
+class Save(Operation, tag="save", frozen=True, gc=False):
     """The scheduler's state after event `seq`: events up to it need not be kept."""
 
     ballot: Ballot
@@ -214,7 +214,7 @@ class Save(Operation, tag="save", gc=False):
     state: bytes
 
 
-class Restart(Operation, tag="restart", gc=False):
+class Restart(Operation, tag="restart", frozen=True, gc=False):
     """No copy of the scheduler agrees with the log: go on from the last save, under a new generation."""
 
     ballot: Ballot
@@ -223,23 +223,24 @@ class Restart(Operation, tag="restart", gc=False):
     reason: str
 
 
-class FailJob(Operation, tag="fail_job", gc=False):
+class FailJob(Operation, tag="fail_job", frozen=True, gc=False):
     ballot: Ballot
     job: int
     error: str
 
 
-class CancelJob(Operation, tag="cancel", gc=False):
+class CancelJob(Operation, tag="cancel", frozen=True, gc=False):
     job_id: str
 
 
-class Collected(Operation, tag="collected", gc=False):
+class Collected(Operation, tag="collected", frozen=True, gc=False):
     job_id: str
 
 
 AnyOperation = (
-    Begin | Tick | Register | Leave | Reports | ProgramChunk | Submit | Decide | Save | Restart | FailJob | CancelJob | Collected
-)
+    Begin | Tick | Register | Leave | Reports | ProgramChunk | Submit
+    | Decide | Save | Restart | FailJob | CancelJob | Collected
+)  # fmt: skip
 _entry = msgspec.msgpack.Decoder(list[AnyOperation])
 
 

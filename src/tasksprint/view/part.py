@@ -9,7 +9,7 @@ class Change(Struct, array_like=True, frozen=True, gc=False):
     job: int
 
 
-class JobInfo(Change, tag="job", gc=False):
+class JobInfo(Change, tag="job", frozen=True, gc=False):
     """Comes before the first attempt of a job at this client."""
 
     job_id: str
@@ -20,11 +20,11 @@ class JobInfo(Change, tag="job", gc=False):
     values_bytes: int
 
 
-class JobEnded(Change, tag="job_ended", gc=False):
+class JobEnded(Change, tag="job_ended", frozen=True, gc=False):
     """Drop everything of the job: attempts, results, nodes."""
 
 
-class Assign(Change, tag="assign", gc=False):
+class Assign(Change, tag="assign", frozen=True, gc=False):
     task: int
     attempt: int
     name: str
@@ -37,7 +37,7 @@ class Assign(Change, tag="assign", gc=False):
     side_effects: bool
 
 
-class Supplier(Change, tag="supplier", gc=False):
+class Supplier(Change, tag="supplier", frozen=True, gc=False):
     """Who has, or is making, the result of a prerequisite of this client's attempts."""
 
     task: int
@@ -48,28 +48,28 @@ class Supplier(Change, tag="supplier", gc=False):
     digest: bytes
 
 
-class Cancel(Change, tag="cancel", gc=False):
+class Cancel(Change, tag="cancel", frozen=True, gc=False):
     """The attempt is over (killed, superseded, taken away): stop it, report nothing."""
 
     task: int
     attempt: int
 
 
-class GiveBack(Change, tag="give_back", gc=False):
+class GiveBack(Change, tag="give_back", frozen=True, gc=False):
     """If it has not started, answer with a Returned report; otherwise ignore."""
 
     task: int
     attempt: int
 
 
-class Drop(Change, tag="drop", gc=False):
+class Drop(Change, tag="drop", frozen=True, gc=False):
     """The result of this attempt is not needed any more."""
 
     task: int
     attempt: int
 
 
-class Keep(Change, tag="keep", gc=False):
+class Keep(Change, tag="keep", frozen=True, gc=False):
     """In a whole part only: this result, which the client holds, is still wanted."""
 
     task: int
