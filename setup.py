@@ -8,6 +8,8 @@ Debug builds are switched by the environment:
 """
 
 import os
+import sys
+from importlib import import_module
 from pathlib import Path
 
 from Cython.Build import cythonize
@@ -16,6 +18,7 @@ from setuptools import Extension, setup
 NATIVE = Path("src/_native")
 EXTENSIONS = {  # name: what it includes (changes rebuild it)
     "genome": ["genome.h"],
+    "nonce": ["nonce_kernels.h", "nonce_kernels_arm.h", "nonce_kernels_x86.h", "nonce_generated_x86.h"],
     "pieces": ["pieces_count.h", "pieces_merge.h", "pieces_sort.h"],
 }
 
@@ -52,6 +55,8 @@ def extension(name: str, includes: list[str]) -> Extension:
     )
 
 
+sys.path.insert(0, str(NATIVE))
+import_module("nonce_generate").main(NATIVE)  # writes nonce_generated_*.h
 setup(
     ext_modules=cythonize(
         [extension(name, includes) for name, includes in EXTENSIONS.items()],

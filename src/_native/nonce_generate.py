@@ -1,7 +1,6 @@
-"""Writes nonce_kernels_x86.h: the inner loops of the Bitcoin nonce search, as straight-line x86 assembly.
+"""Writes nonce_generated_*.h: the inner loops of the Bitcoin nonce search, as straight-line x86 assembly.
 
-Run by hand (``python src/_native/nonce_generate.py``) after a change here; a test compares the committed
-header with what this script would write.
+setup.py runs it before it compiles; by hand: ``python src/_native/nonce_generate.py [FOLDER]``.
 
 The intuition.  A header's double SHA-256 is 128 rounds and 96 schedule words, but for a search over nonces
 most of the edges are constant: the midstate, the first three rounds, words 16 and 17, the padding, round 0
@@ -28,22 +27,25 @@ The complications.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from itertools import zip_longest
 from pathlib import Path
 
-K = [
-    int(word, 16)
-    for word in """
-    428a2f98 71374491 b5c0fbcf e9b5dba5 3956c25b 59f111f1 923f82a4 ab1c5ed5 d807aa98 12835b01 243185be 550c7dc3
-    72be5d74 80deb1fe 9bdc06a7 c19bf174 e49b69c1 efbe4786 0fc19dc6 240ca1cc 2de92c6f 4a7484aa 5cb0a9dc 76f988da
-    983e5152 a831c66d b00327c8 bf597fc7 c6e00bf3 d5a79147 06ca6351 14292967 27b70a85 2e1b2138 4d2c6dfc 53380d13
-    650a7354 766a0abb 81c2c92e 92722c85 a2bfe8a1 a81a664b c24b8b70 c76c51a3 d192e819 d6990624 f40e3585 106aa070
-    19a4c116 1e376c08 2748774c 34b0bcb5 391c0cb3 4ed8aa4a 5b9cca4f 682e6ff3 748f82ee 78a5636f 84c87814 8cc70208
-    90befffa a4506ceb bef9a3f7 c67178f2""".split()
-]
+from nonce_assembler import MASK, Code, Constant, Memory, Target, Value
+
+
+def cube_root(value: int) -> int:
+    root = 1 << (value.bit_length() + 2) // 3
+    while (smaller := (2 * root + value // root**2) // 3) < root:
+        root = smaller
+    return root
+
+
+PRIMES = [n for n in range(2, 312) if all(n % d for d in range(2, n))]
+K = [cube_root(prime << 96) & MASK for prime in PRIMES]  # FIPS 180-4: the fractions of the roots of 64 primes
+assert (len(K), K[0], K[63]) == (64, 0x428A2F98, 0xC67178F2)
 INITIAL = (0x6A09E667, 0xBB67AE85, 0x3C6EF372, 0xA54FF53A, 0x510E527F, 0x9B05688C, 0x1F83D9AB, 0x5BE0CD19)
-MASK = 0xFFFFFFFF
 
 SYMBOLS = (
     "ZERO",  # always 0: a plain number
@@ -52,18 +54,6 @@ SYMBOLS = (
     "W16", "W17", "SUM18", "SUM19", "SUM31", "SUM32",  # schedule words of the first hash, or their constant part
     "TARGET",  # the most significant word of the target
 )  # fmt: skip
-
-
-@dataclass(frozen=True)
-class Constant:
-    """A number plus at most one symbol that is known when the header is."""
-
-    number: int = 0
-    symbol: str = "ZERO"
-
-    def __add__(self, other: Constant) -> Constant:
-        assert "ZERO" in (self.symbol, other.symbol), "two symbols in one constant need a symbol of their own"
-        return Constant((self.number + other.number) & MASK, self.symbol if other.symbol == "ZERO" else other.symbol)
 
 
 def rotate_right(value: int, count: int) -> int:
@@ -76,197 +66,6 @@ def small_sigma_0(value: int) -> int:
 
 def small_sigma_1(value: int) -> int:
     return rotate_right(value, 17) ^ rotate_right(value, 19) ^ value >> 10
-
-
-@dataclass(eq=False)
-class Value:
-    """A virtual register."""
-
-    last_use: int = -1
-    register: int = -1
-
-
-@dataclass
-class Operation:
-    template: str
-    result: Value | None
-    sources: tuple[Value, ...]
-    tied: bool  # the result replaces the first source, which must not be used again
-
-
-@dataclass
-class Memory:
-    """The kernel's memory: constants in front, then scratch; offsets from one base register."""
-
-    width: int  # bytes of a constant: 4 where instructions can broadcast, else a whole vector
-    size: int = 0
-    slots: dict[tuple[object, ...], int] = field(default_factory=dict)
-    rows: list[tuple[int, Constant]] = field(default_factory=list)
-
-    def reserve(self, size: int, align: int) -> int:
-        offset = (self.size + align - 1) // align * align
-        self.size = offset + size
-        return offset
-
-    def words(self, *constants: Constant, width: int = 4) -> int:
-        """The offset of these words, in a row; each repeated to fill `width` bytes."""
-        key = (width, *constants)
-        if key not in self.slots:
-            align = min(64, 1 << (width * len(constants) - 1).bit_length())
-            offset = self.slots[key] = self.reserve(width * len(constants), align)
-            for i, constant in enumerate(constants):
-                for lane in range(0, width, 4):
-                    self.rows.append((offset + i * width + lane, constant))
-        return self.slots[key]
-
-    def vector(self, constant: Constant) -> int:
-        return self.words(constant, width=self.width)
-
-
-@dataclass
-class Target:
-    """An instruction set, a register width, and the registers that vector code may use."""
-
-    letter: str  # x, y or z
-    evex: bool  # AVX-512: rotations, broadcasts, 32 registers
-    ternary: bool  # vpternlog pays here
-    registers: tuple[int, ...]
-    window_in_registers: bool
-
-    @property
-    def bytes(self) -> int:
-        return {"x": 16, "y": 32, "z": 64}[self.letter]
-
-    @property
-    def lanes(self) -> int:
-        return self.bytes // 4
-
-
-class Code:
-    """Straight-line vector code over virtual registers."""
-
-    def __init__(self, target: Target, memory: Memory) -> None:
-        self.target = target
-        self.memory = memory
-        self.operations: list[Operation] = []
-        self.move = "vmovdqa32" if target.evex else "vmovdqa"
-        self.logic = "d" if target.evex else ""
-
-    def do(self, template: str, *sources: Value, tied: bool = False) -> Value:
-        result = Value()
-        self.operations.append(Operation(template, result, sources, tied))
-        return result
-
-    def effect(self, template: str, *sources: Value) -> None:
-        self.operations.append(Operation(template, None, sources, False))
-
-    # --- one instruction each ---
-    def spot(self, constant: Constant) -> str:
-        """A constant as a memory operand, in each lane (braces are doubled: a template holds it)."""
-        suffix = f"%{{{{1to{self.target.lanes}%}}}}" if self.target.evex else ""
-        return f"{self.memory.vector(constant)}(%[m]){suffix}"
-
-    def load(self, offset: int) -> Value:
-        return self.do(f"{self.move} {offset}(%[m]), {{d}}")
-
-    def store(self, value: Value, offset: int) -> None:
-        self.effect(f"{self.move} {{0}}, {offset}(%[m])", value)
-
-    def spread(self, constant: Constant) -> Value:
-        offset = self.memory.vector(constant)
-        return self.do(f"vpbroadcastd {offset}(%[m]), {{d}}") if self.target.evex else self.load(offset)
-
-    def add(self, left: Value, right: Value) -> Value:
-        return self.do("vpaddd {1}, {0}, {d}", left, right)
-
-    def add_memory(self, value: Value, offset: int) -> Value:
-        return self.do(f"vpaddd {offset}(%[m]), {{0}}, {{d}}", value)
-
-    def add_constant(self, value: Value, constant: Constant) -> Value:
-        if constant == Constant():
-            return value
-        return self.do(f"vpaddd {self.spot(constant)}, {{0}}, {{d}}", value)
-
-    def shift(self, value: Value, count: int) -> Value:
-        return self.do(f"vpsrld ${count}, {{0}}, {{d}}", value)
-
-    def xor(self, left: Value, right: Value) -> Value:
-        return self.do(f"vpxor{self.logic} {{1}}, {{0}}, {{d}}", left, right)
-
-    def land(self, left: Value, right: Value) -> Value:
-        return self.do(f"vpand{self.logic} {{1}}, {{0}}, {{d}}", left, right)
-
-    def low_pair(self, left: Value, right: Value, kind: str = "ldq") -> Value:
-        return self.do(f"vpunpck{kind} {{1}}, {{0}}, {{d}}", left, right)
-
-    def swap_bytes(self, value: Value) -> Value:
-        masks = [Constant(0x00010203 + 0x04040404 * (i % 4)) for i in range(self.target.lanes)]
-        return self.do(f"vpshufb {self.memory.words(*masks)}(%[m]), {{0}}, {{d}}", value)
-
-    # --- SHA-256's functions ---
-    def xor_terms(self, terms: list[Value]) -> Value:
-        while len(terms) > 2 and self.target.ternary:
-            first, second, third, *rest = terms
-            terms = [self.do("vpternlogd $0x96, {2}, {1}, {d}", first, second, third, tied=True), *rest]
-        result = terms[0]
-        for term in terms[1:]:
-            result = self.xor(result, term)
-        return result
-
-    def rotations(self, value: Value, counts: tuple[int, ...], shift: int = 0) -> Value:
-        terms: list[Value] = []
-        for count in counts:
-            if self.target.evex:
-                terms.append(self.do(f"vprord ${count}, {{0}}, {{d}}", value))
-            else:
-                terms.append(self.shift(value, count))
-                left = self.do(f"vpslld ${32 - count}, {{0}}, {{d}}", value)
-                terms.append(left)
-            if len(terms) > 1 and not self.target.ternary:
-                terms = [self.xor_terms(terms)]
-        if shift:
-            terms.append(self.shift(value, shift))
-        return self.xor_terms(terms)
-
-    def choose(self, e: Value, f: Value, g: Value) -> Value:
-        if self.target.ternary:
-            copy = self.do(f"{self.move} {{0}}, {{d}}", e)
-            return self.do("vpternlogd $0xca, {2}, {1}, {d}", copy, f, g, tied=True)
-        return self.xor(self.land(self.xor(f, g), e), g)
-
-    # --- registers ---
-    def allocate(self) -> list[str]:
-        """Linear scan: the text of each operation with real registers."""
-        for index, operation in enumerate(self.operations):
-            for source in operation.sources:
-                source.last_use = index
-        free = list(self.target.registers)
-        lines = []
-        for index, operation in enumerate(self.operations):
-            sources = operation.sources
-            names = [self.name(source.register) for source in sources]
-            dying = {source for source in sources if source.last_use == index}
-            free.extend(sorted(source.register for source in dying))
-            result = operation.result
-            if result is not None:
-                if operation.tied:
-                    assert sources[0] in dying, operation.template
-                    free.remove(sources[0].register)
-                    result.register = sources[0].register
-                else:
-                    assert free, "out of registers"
-                    result.register = free.pop(0)
-                if result.last_use < 0:
-                    free.append(result.register)
-                names_d = self.name(result.register)
-            else:
-                names_d = ""
-            lines.append(operation.template.format(*names, d=names_d))
-        assert sorted(free) == sorted(self.target.registers)
-        return lines
-
-    def name(self, register: int) -> str:
-        return f"%%{self.target.letter}mm{register}"
 
 
 @dataclass
@@ -416,31 +215,47 @@ def transposed(code: Code, offset: int) -> list[Value]:
     rows = [code.load(offset + 32 * i) for i in range(4)]
     low = [code.low_pair(rows[i], rows[i + 1]) for i in (0, 2)]
     high = [code.low_pair(rows[i], rows[i + 1], "hdq") for i in (0, 2)]
-    return [code.low_pair(*pair, kind) for pair in (low, high) for kind in ("lqdq", "hqdq")]
+    return [code.low_pair(one, two, kind) for one, two in (low, high) for kind in ("lqdq", "hqdq")]
 
 
 Finish = Callable[[int, str, str], list[str]]  # lane, the registers of abef and of cdgh: what to do with them
 
 
-def rounds(memory: Memory, feed: Feed, start: list[Constant], streams: int, finish: Finish) -> Iterator[str]:
-    """The text of 30 double rounds for 8 lanes; each item is a load with its sha256rnds2, or one other line."""
-    a, b, c, d, e, f, g, h = start
-    abef, cdgh = memory.words(f, e, b, a), memory.words(h, g, d, c)
-    for first in range(0, 8, streams):
-        lanes = range(first, min(8, first + streams))
-        for lane in lanes:
-            register = 1 + 2 * (lane - first)
-            yield f"vmovddup {feed.start + lane_offset(lane)}(%[m]), %%xmm{register}"
-            yield f"vpaddd {abef}(%[m]), %%xmm{register}, %%xmm{register}\nvmovdqa {cdgh}(%[m]), %%xmm{register + 1}"
-        for step, (pair, shared) in enumerate(zip(feed.pairs, feed.shared, strict=True)):
-            for lane in lanes:
-                register = 1 + 2 * (lane - first)
-                source, target = (register, register + 1) if step % 2 == 0 else (register + 1, register)
-                offset = pair if shared else pair + lane_offset(lane)
-                yield f"vmovq {offset}(%[m]), %%xmm0\nsha256rnds2 %%xmm0, %%xmm{source}, %%xmm{target}"
-        for lane in lanes:
-            register = 1 + 2 * (lane - first)
-            yield from finish(lane, f"%%xmm{register}", f"%%xmm{register + 1}")
+@dataclass
+class Chain:
+    """The 30 double rounds of one hash of one lane."""
+
+    feed: Feed
+    start: list[Constant]
+    lane: int
+    finish: Finish
+
+    def lines(self, memory: Memory, register: int) -> list[str]:
+        """Items to be woven: a load with its sha256rnds2, or what comes before and after them."""
+        a, b, c, d, e, f, g, h = self.start
+        abef, cdgh = f"%%xmm{register}", f"%%xmm{register + 1}"
+        place = lane_offset(self.lane)
+        result = [
+            f"vmovddup {self.feed.start + place}(%[m]), {abef}",
+            f"vpaddd {memory.words(f, e, b, a)}(%[m]), {abef}, {abef}",
+            f"vmovdqa {memory.words(h, g, d, c)}(%[m]), {cdgh}",
+        ]
+        for step, (pair, shared) in enumerate(zip(self.feed.pairs, self.feed.shared, strict=True)):
+            source, target = (abef, cdgh) if step % 2 == 0 else (cdgh, abef)
+            offset = pair if shared else pair + place
+            result.append(f"vmovq {offset}(%[m]), %%xmm0\nsha256rnds2 %%xmm0, {source}, {target}")
+        return result + self.finish(self.lane, abef, cdgh)
+
+
+def side_by_side(memory: Memory, chains: list[Chain], groups: tuple[int, ...]) -> list[str]:
+    """The chains in groups, each of which takes turns: more than four, since a turn of four has no slack."""
+    result = []
+    assert sum(groups) == len(chains)
+    for size in groups:
+        group, chains = chains[:size], chains[size:]
+        streams = [chain.lines(memory, 1 + 2 * place) for place, chain in enumerate(group)]
+        result += [line for turn in zip_longest(*streams) for line in turn if line]
+    return result
 
 
 def woven(left: list[str], right: list[str]) -> list[str]:
@@ -455,7 +270,7 @@ def woven(left: list[str], right: list[str]) -> list[str]:
     return result + right[taken:]
 
 
-def hybrid(target: Target, streams: int) -> Kernel:
+def hybrid(target: Target, groups: tuple[int, ...]) -> Kernel:
     memory = Memory(4 if target.evex else 32)
     nonces = memory.reserve(32, 64)
     tr = memory.reserve(256, 64)
@@ -481,6 +296,7 @@ def hybrid(target: Target, streams: int) -> Kernel:
 
     start_1 = [Constant(0, f"STATE{i}") for i in range(8)]
     start_2 = round_0_of_second()
+
     def keep_state(lane: int, abef: str, cdgh: str) -> list[str]:
         place = tr + 32 * (lane % 4) + 16 * (lane // 4)
         return [f"vmovdqa {abef}, {place}(%[m])", f"vmovdqa {cdgh}, {place + 128}(%[m])"]
@@ -488,9 +304,9 @@ def hybrid(target: Target, streams: int) -> Kernel:
     def keep_e(lane: int, abef: str, cdgh: str) -> list[str]:
         return [f"vmovq {abef}, {final + lane_offset(lane)}(%[m])"]
 
-    rounds_1 = list(rounds(memory, feeds[0], start_1, streams, keep_state))
-    rounds_2 = list(rounds(memory, feeds[1], start_2, streams, keep_e))
-    body = woven(rounds_2, one.allocate()) + woven(rounds_1, two.allocate())
+    chains = [Chain(feeds[1], start_2, lane, keep_e) for lane in range(8)]
+    chains += [Chain(feeds[0], start_1, lane, keep_state) for lane in range(8)]
+    body = woven(side_by_side(memory, chains, groups), one.allocate() + two.allocate())
     return Kernel(memory, body, nonces, 8, 2)
 
 
@@ -573,9 +389,9 @@ def vector(target: Target) -> Kernel:
 
 BANNER = "/* Written by nonce_generate.py: do not edit. */\n"
 KERNELS: dict[str, Callable[[], Kernel]] = {
-    "avx512_sha": lambda: hybrid(Target("y", True, False, tuple(range(9, 32)), True), 4),
+    "avx512_sha": lambda: hybrid(Target("y", True, False, tuple(range(13, 32)), True), (6, 5, 5)),
     "avx512": lambda: vector(Target("z", True, True, tuple(range(32)), True)),
-    "avx2_sha": lambda: hybrid(Target("y", False, False, tuple(range(9, 16)), False), 4),
+    "sha_ni": lambda: hybrid(Target("y", False, False, tuple(range(9, 16)), False), (4, 4, 4, 4)),
     "avx2": lambda: vector(Target("y", False, False, tuple(range(16)), False)),
 }
 
@@ -604,8 +420,14 @@ def kernel_text(name: str, kernel: Kernel) -> str:
 
 
 def main(folder: Path) -> None:
-    (folder / "nonce_symbols.h").write_text(symbols_text())
-    (folder / "nonce_generated_x86.h").write_text(BANNER + "".join(kernel_text(n, build()) for n, build in KERNELS.items()))
+    write(folder / "nonce_generated_symbols.h", symbols_text())
+    write(folder / "nonce_generated_x86.h", BANNER + "".join(kernel_text(n, build()) for n, build in KERNELS.items()))
+
+
+def write(path: Path, text: str) -> None:
+    """Leaves a file alone that is right, so that nothing is compiled again for it."""
+    if not path.exists() or path.read_text() != text:
+        path.write_text(text)
 
 
 if __name__ == "__main__":

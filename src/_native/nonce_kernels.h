@@ -21,7 +21,7 @@
 
 struct nonce_row { uint16_t offset; uint8_t symbol; uint32_t number; };
 
-#include "nonce_symbols.h"
+#include "nonce_generated_symbols.h"
 
 struct nonce_work {
   _Alignas(64) uint8_t memory[NONCE_MEMORY];
@@ -78,7 +78,7 @@ static inline __attribute__((always_inline)) void nonce_rounds(uint32_t v[8], ui
   for (int t = first; t < last; t++) {
     if (t >= 16) w[t & 15] += nonce_s1(w[(t - 2) & 15]) + w[(t - 7) & 15] + nonce_s0(w[(t - 15) & 15]);
     uint32_t e = v[4], a = v[0];
-    uint32_t one = v[7] + (nonce_ror(e, 6) ^ nonce_ror(e, 11) ^ nonce_ror(e, 25)) + ((v[5] ^ v[6]) & e ^ v[6]) +
+    uint32_t one = v[7] + (nonce_ror(e, 6) ^ nonce_ror(e, 11) ^ nonce_ror(e, 25)) + (((v[5] ^ v[6]) & e) ^ v[6]) +
                    nonce_k[t] + w[t & 15];
     uint32_t two = (nonce_ror(a, 2) ^ nonce_ror(a, 13) ^ nonce_ror(a, 22)) + ((a & v[1]) | (v[2] & (a | v[1])));
     v[7] = v[6]; v[6] = v[5]; v[5] = e; v[4] = v[3] + one;

@@ -1,0 +1,6 @@
+from typing_extensions import Buffer
+
+def kernels() -> list[str]: ...
+def search(
+    header: bytes, start: int, count: int, target: bytes, kernel: str, stop: Buffer | None, max_hits: int
+) -> tuple[list[tuple[int, bytes]], int]: ...
