@@ -396,7 +396,7 @@ class Replica:
             self._follow(now_ms)
         self.election.heard(now_ms)
         self._set_leader(source)
-        return ballot == acceptor.promised
+        return ballot <= acceptor.promised
 
     def _on_heartbeat(self, source: int, message: Heartbeat, now_ms: int) -> None:
         if self._hear(source, message.ballot, now_ms):
