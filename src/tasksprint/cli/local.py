@@ -16,6 +16,7 @@ import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from tasksprint.cli.commands import Failure
 from tasksprint.programs.child import Child, describe_exit
@@ -159,9 +160,10 @@ class LocalCluster:
         if not self.ending:
             self._launch(member)
 
-    async def unless_failed(self, work: asyncio.Task[object]) -> object:
+    async def unless_failed(self, work: asyncio.Task[Any]) -> Any:
         """The work's result; Failure when the cluster cannot run."""
-        await asyncio.wait([work, self.failed], return_when=asyncio.FIRST_COMPLETED)
+        both: list[asyncio.Future[Any]] = [work, self.failed]
+        await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
         if work.done():
             return work.result()
         work.cancel()

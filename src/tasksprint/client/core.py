@@ -32,7 +32,7 @@ from tasksprint.client import effects
 from tasksprint.client.effects import Effect, Input, Piece, Result
 from tasksprint.client.session import Session
 from tasksprint.view.operations import Done, Failed, Held, Lost, Returned, Unreachable
-from tasksprint.view.part import Assign, Cancel, Change, Drop, GiveBack, JobEnded, JobInfo, Keep, Supplier
+from tasksprint.view.part import AnyChange, Assign, Cancel, Change, Drop, GiveBack, JobEnded, JobInfo, Keep, Supplier
 from tasksprint.wire import messages as wire
 
 WAITING, READY, SENT, MADE = range(4)
@@ -222,7 +222,7 @@ class Client:
         self.numbers[info.job_id] = info.job
         self._turn.append(info.job)
 
-    def _whole(self, changes: list[wire.AnyChange]) -> None:
+    def _whole(self, changes: list[AnyChange]) -> None:
         """The part as it is: what we have beyond it is over."""
         for change in changes:
             if isinstance(change, JobInfo):

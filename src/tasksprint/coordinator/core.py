@@ -39,6 +39,7 @@ from tasksprint.view.operations import (
     Begin,
     CancelJob,
     Collected,
+    Done,
     Leave,
     ProgramChunk,
     Register,
@@ -57,7 +58,7 @@ def weight(operation: AnyOperation) -> int:
     """About how many bytes the operation takes in a slot."""
     match operation:
         case Reports():
-            values = sum(len(v) for r in operation.reports if type(r).__name__ == "Done" for v in r.values.values())  # type: ignore[union-attr]
+            values = sum(sum(map(len, r.values.values())) for r in operation.reports if isinstance(r, Done))
             return OPERATION_BYTES * (1 + len(operation.reports)) + values
         case ProgramChunk():
             return OPERATION_BYTES + len(operation.data)

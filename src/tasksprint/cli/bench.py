@@ -1,0 +1,31 @@
+"""`tasksprint bench`: what this machine does, beside a peer measured in the same run, in turn."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+
+
+@click.group()
+def bench() -> None:
+    """Measure this machine, beside a peer in the same run."""
+
+
+@bench.command()
+@click.option("--rounds", type=click.IntRange(1, 100), default=3, show_default=True, help="How often each is measured; medians count.")
+@click.option("--folder", type=click.Path(path_type=Path, file_okay=False), help="Where the journals lie: a real disk.  [default: here]")
+@click.option("--scale", type=click.FloatRange(0.001, 100), default=1.0, show_default=True, help="Size of the work, for a quick look.")
+@click.option("--json", "as_json", is_flag=True, help="One line of JSON.")
+def tasks(rounds: int, folder: Path | None, scale: float, as_json: bool) -> None:
+    """No-op tasks through three durable coordinators, beside a bare multiprocessing.Pool."""
+    from tasksprint.cli.bench_tasks import measure, table
+
+    measured: dict[str, Any] = measure(folder or Path.cwd(), rounds, scale)
+    if as_json:
+        click.echo(json.dumps(measured))
+    else:
+        for line in table(measured):
+            click.echo(line)
