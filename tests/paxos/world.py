@@ -94,6 +94,8 @@ class Node:
     def start(self) -> None:
         world = self.world
         self.life += 1
+        if self.life > 1:
+            world.note(f"{self.id} starts again")
         records = [_decode_record(record) for record in self.disk.records]
         snapshot = self.disk.snapshot
         self.disk.durable = 0
@@ -110,6 +112,7 @@ class Node:
 
     def crash(self) -> None:
         """What was not synced is gone, from a random record of the queue on."""
+        self.world.note(f"{self.id} crashes")
         dice = self.world.random
         while self.disk.queue and dice.random() < 0.3:
             self.write_one(tell=False)
@@ -187,6 +190,7 @@ class Node:
 
     def install(self, index: int, state: bytes) -> None:
         self.world.counts["installed"] += 1
+        self.world.note(f"{self.id} installs the snapshot of {index}")
         entries = msgspec.msgpack.decode(state, type=list[bytes])
         if len(entries) != index:
             raise Broken("a snapshot of another index")
@@ -198,6 +202,7 @@ class Node:
         if index != len(self.applied) + 1:
             raise Broken(f"replica {self.id} applies {index} after {len(self.applied)}")
         self.applied.append(data)
+        self.world.note(f"{self.id} commits {index} {data.decode()}")
         self.world.chosen_is(index, data)
 
     def flush(self) -> None:
@@ -278,6 +283,28 @@ class Node:
         self.turn()
 
 
+def told(message: Any) -> str:
+    """A message in one line, without the configuration's number."""
+    words = [type(message).__name__]
+    for name in message.__struct_fields__[1:]:
+        value = getattr(message, name)
+        if isinstance(value, tuple):
+            value = f"{value[0]}.{value[1]}"
+        elif isinstance(value, list):
+            value = "[" + " ".join(entry.decode() for entry in value) + "]"
+        elif isinstance(value, bytes):
+            value = f"({len(value)} bytes)"
+        words.append(f"{name}={value}")
+    return " ".join(words)
+
+
+def storm(seed: int, duration_ms: int = 3_000) -> World:
+    """A cluster of a size that the seed says, in bad weather; then healed."""
+    world = World(seed, voters=2 if seed % 10 == 0 else (3, 3, 5, 3, 1)[seed % 5])
+    world.storm(duration_ms)
+    return world
+
+
 class World:
     def __init__(self, seed: int, voters: int = 3, timing: Timing = TIMING) -> None:
         self.random = random.Random(seed)
@@ -296,7 +323,7 @@ class World:
         self.counts: dict[str, int] = dict.fromkeys(
             ("reads", "installed", "compacted", "elections", "adopted", "crashes", "proposed", "sent", "pieces"), 0
         )
-        self.listen: Callable[[int, int, AnyMessage], None] | None = None
+        self.trace: list[str] | None = None
         self.value = 0
         self.nodes: dict[int, Node] = {}
         for id in self.voters:
@@ -316,9 +343,10 @@ class World:
 
     def send(self, source: int, to: int, data: bytes) -> None:
         self.counts["sent"] += 1
-        if self.listen is not None:
-            self.listen(source, to, _decode(data))
-        if (source, to) in self.cuts or self.random.random() < self.loss:
+        lost = (source, to) in self.cuts or self.random.random() < self.loss
+        if self.trace is not None:
+            self.note(f"{source} {'-x' if lost else '->'} {to}  {told(_decode(data))}")
+        if lost:
             return
         for _ in range(2 if self.random.random() < self.double else 1):
             slow = self.random.random() < 0.02 and self.loss > 0
@@ -327,6 +355,10 @@ class World:
 
     def disk_delay(self, id: int) -> int:
         return self.random.randrange(1, self.disk_ms + 1) * (20 if self.disk_ms > 3 and self.random.random() < 0.1 else 1)
+
+    def note(self, line: str) -> None:
+        if self.trace is not None:
+            self.trace.append(f"{self.now - 1_000:5} {line}")
 
     # --- what clients do --------------------------------------------------------------------------
     def propose(self) -> None:
@@ -361,6 +393,7 @@ class World:
 
     def led(self, id: int, replica: Replica) -> None:
         self.counts["elections"] += 1
+        self.note(f"{id} leads in {replica.ballot[0]}.{replica.ballot[1]}")
         other = self.leaders.setdefault(replica.ballot, (id, self.nodes[id].life))
         if other != (id, self.nodes[id].life):
             raise Broken(f"{other} and {id} lead in {replica.ballot}")
