@@ -192,9 +192,20 @@ def test_unreadable_input(tmp_path, monkeypatch):
 
 def test_options_out_of_range(tmp_path):
     (tmp_path / "text").write_text("words")
-    for options in ({"split_bytes": -1}, {"parts": 10_001}, {"top": 0}):
+    for options in ({"split_bytes": 0}, {"parts": 10_001}, {"top": 0}):
         with pytest.raises(command.InputError, match="must be 1 to"):
             command.arguments([tmp_path], **options)
+
+
+def test_options_among_the_paths(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("text").write_text("words")
+    Path("top=3").write_text("words")
+    args = command.arguments(["split_bytes=2", "text", "parts=7", "top=3"])
+    assert (args["split_bytes"], args["parts"], args["top"]) == (2, 7, 10)
+    assert command.input_bytes(args) == 10
+    with pytest.raises(command.InputError, match="parts is a number of at least 1, not 'many'"):
+        command.arguments(["text", "parts=many"])
 
 
 def test_a_list_of_files_that_is_too_long(tmp_path, monkeypatch):

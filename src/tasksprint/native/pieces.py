@@ -29,13 +29,15 @@ has the same two classes in plain Python, and every test runs on both; where not
 in, some thirty times slower, and `COMPILED` is false.
 """
 
+from tasksprint.native import pieces_plain
+
 try:
-    from tasksprint.native._pieces import WordCounter, WordMerger
-
-    COMPILED = True
+    from tasksprint.native import _pieces as _kernel
 except ImportError:
-    from tasksprint.native.pieces_plain import WordCounter, WordMerger  # type: ignore[assignment]
+    _kernel = pieces_plain  # type: ignore[misc]
 
-    COMPILED = False
+COMPILED = _kernel is not pieces_plain
+WordCounter = _kernel.WordCounter
+WordMerger = _kernel.WordMerger
 
 __all__ = ["COMPILED", "WordCounter", "WordMerger"]

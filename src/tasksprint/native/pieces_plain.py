@@ -90,7 +90,7 @@ class WordMerger:
             if _SPACE.search(word):
                 raise _refusal(records[0].piece, records[0].offset, "white space in a word")
             records += group
-            count = sum(record.count for record in records)
+            count = sum(record.times for record in records)
             if self.words + count > _COUNT_MAX:
                 raise _refusal(records[-1].piece, records[-1].offset, "the counts do not fit into 64 bits")
             return word, count
@@ -108,7 +108,7 @@ class _Record(NamedTuple):
     word: bytes
     piece: int
     offset: int
-    count: int
+    times: int
 
 
 def _record(word: bytes, count: int) -> bytes:

@@ -24,6 +24,7 @@ PART_BYTES = 64 * MIB  # of input for each reduce task, about
 PARTS_MIN = 2
 PARTS_MAX = 64
 TOP_WORDS = 10
+OPTIONS = ("split_bytes", "parts", "top")
 LISTING_BYTES = 900 << 10  # the arguments of a job go through the log
 
 
@@ -41,18 +42,21 @@ def arguments(
     """The job's arguments for these files and folders; InputError when they cannot be counted.
 
     Folders are walked in the order of names, and only their regular files count.  A file that is named twice
-    counts twice, as for `cat`.
+    counts twice, as for `cat`.  Among the paths, `split_bytes=N`, `parts=N` and `top=N` are options.
     """
+    paths, options = separated(paths)
+    split_bytes, parts = options.get("split_bytes", split_bytes), options.get("parts", parts)
+    top = options.get("top", top)
     if not paths:
         raise InputError("nothing to count: name a file or a folder")
-    listing = grouped(entry for path in paths for entry in listed(os.fspath(path)))
+    listing = grouped(entry for path in paths for entry in listed(path))
     total = sum(size for _, entries in listing for _, size, _ in entries)
     if total == 0:
-        raise InputError(f"nothing to count: no file in {', '.join(map(os.fspath, paths))} has a byte in it")
+        raise InputError(f"nothing to count: no file in {', '.join(paths)} has a byte in it")
     args = {
         "files": listing,
-        "split_bytes": checked("split_bytes", split_bytes or default_split(total), 1, 1 << 40),
-        "parts": checked("parts", parts or min(PARTS_MAX, max(PARTS_MIN, -(-total // PART_BYTES))), 1, 10_000),
+        "split_bytes": checked("split_bytes", default_split(total) if split_bytes is None else split_bytes, 1, 1 << 40),
+        "parts": checked("parts", default_parts(total) if parts is None else parts, 1, 10_000),
         "top": checked("top", top, 1, 1_000),
     }
     size = len(json.dumps(args, ensure_ascii=False).encode())
@@ -68,6 +72,27 @@ def arguments(
 def default_split(total_bytes: int) -> int:
     """Bytes a map task: it depends on the input alone, so the answer's pieces do too."""
     return min(SPLIT_MAX_BYTES, max(SPLIT_MIN_BYTES, -(-total_bytes // SPLITS)))
+
+
+def default_parts(total_bytes: int) -> int:
+    """Reduce tasks, and files of the result."""
+    return min(PARTS_MAX, max(PARTS_MIN, -(-total_bytes // PART_BYTES)))
+
+
+def separated(words: Sequence[str | os.PathLike[str]]) -> tuple[list[str], dict[str, int]]:
+    """Paths, and options among them; what exists as a file is a path."""
+    paths: list[str] = []
+    options: dict[str, int] = {}
+    for each in words:
+        word = os.fspath(each)
+        name, equals, value = word.partition("=")
+        if not equals or name not in OPTIONS or os.path.lexists(word):
+            paths.append(word)
+        elif value.isascii() and value.isdigit():
+            options[name] = int(value)
+        else:
+            raise InputError(f"{name} is a number of at least 1, not {value!r}")
+    return paths, options
 
 
 def checked(name: str, value: int, least: int, most: int) -> int:

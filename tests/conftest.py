@@ -1,0 +1,12 @@
+"""What all tests share: a source of randomness that says how to repeat it, and nothing left running."""
+
+import os
+
+from hypothesis import settings
+
+settings.register_profile("tasksprint", deadline=None, print_blob=True)
+settings.load_profile("tasksprint")
+
+# Children of tests see what a user's shell would give them, whoever started pytest.
+for name in [name for name in os.environ if name.startswith("TASKSPRINT_")]:
+    del os.environ[name]
