@@ -11,7 +11,7 @@ def main(words: list[str]) -> int:
         print("usage: python -m tasksprint.sdk FILE_OR_MODULE[:CLASS] scheduler|node", file=sys.stderr)
         return 2
     from tasksprint.sdk.loading import Unloadable
-    from tasksprint.sdk.streams import Closed
+    from tasksprint.sdk.streams import Closed, Unknown
 
     sys.stdout = sys.stderr  # what a program prints while it is imported is no message
     try:
@@ -19,7 +19,7 @@ def main(words: list[str]) -> int:
             _serve_node(words[0])
         else:
             _serve_scheduler(words[0])
-    except Unloadable as error:
+    except (Unloadable, Unknown) as error:
         print(f"tasksprint: {error}", file=sys.stderr)
         return 2
     except (Closed, KeyboardInterrupt):

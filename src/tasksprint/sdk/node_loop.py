@@ -32,10 +32,6 @@ PROGRESS_S = 0.1  # between two progress lines
 LOG_CHARS = 1 << 16  # in one log line
 
 
-class Unknown(Exception):
-    """A message that this SDK does not know."""
-
-
 class Inbox:
     """The client's messages: runs in order, cancels as soon as they are seen."""
 
@@ -91,7 +87,7 @@ class Inbox:
         elif kind == "bye":
             self.over = True
         else:
-            raise Unknown(f"a message of the unknown type {kind!r}")
+            raise streams.Unknown(f"a message of the unknown type {kind!r}")
 
 
 class Work:
@@ -241,7 +237,7 @@ def serve(kind: type[Node]) -> None:
     sys.stdout = printed
     messages = _messages(inbox)
     if next(messages, {}).get("type") != "hello":
-        raise Unknown("expected `hello` on stdin: a client starts this program, `tasksprint check-node` tries it")
+        raise streams.Unknown("expected `hello`: a client starts this program, `tasksprint check-node` tries it")
     node = kind.__new__(kind)
     node._sprint = work
     node.__init__()  # type: ignore[misc]

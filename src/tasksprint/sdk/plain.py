@@ -29,7 +29,7 @@ _INTEGER = re.compile(rb"(?<![0-9.eE+])-?([0-9]{16,})(?![0-9.eE])")
 _POWER = re.compile(rb"-?[0-9]+(?:\.[0-9]+)?[eE]\+?[0-9]{3,}")
 
 _encoder = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"))
-_quote = json.encoder.encode_basestring  # type: ignore[attr-defined]
+_quote = json.encoder.encode_basestring
 _SHORTEST_UNSAFE = 16  # digits
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
-from tasksprint.limits import TASK_REPLICAS_MAX
+from tasksprint.limits import CORES_MAX, RETRIES_MAX, TASK_REPLICAS_MAX
 from tasksprint.sdk.desk import Desk
 from tasksprint.sdk.plain import dumps
 from tasksprint.sdk.tasks import Task
@@ -252,7 +252,11 @@ def _options(
     side_effects: bool,
 ) -> str:
     """The fields of a task that differ from the defaults, as JSON text."""
-    bounds = (("replicas", replicas, 1, TASK_REPLICAS_MAX), ("retries", retries, 0, 1_000_000), ("cores", cores, 0, 1))
+    bounds = (
+        ("replicas", replicas, 1, TASK_REPLICAS_MAX),
+        ("retries", retries, 0, RETRIES_MAX),
+        ("cores", cores, 0, CORES_MAX),
+    )
     for what, value, low, high in bounds:
         if not isinstance(value, int) or not low <= value <= high:
             raise ValueError(f"start_task({name!r}): {what}={value!r}; {low} to {high} are possible")

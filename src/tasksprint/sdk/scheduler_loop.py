@@ -12,17 +12,15 @@ from tasksprint.sdk.plain import dumps
 from tasksprint.sdk.scheduler import Scheduler, deliver
 
 
-class Unknown(Exception):
-    """A message that this SDK does not know."""
-
-
 def serve(kind: type[Scheduler]) -> None:
     """Runs a scheduler of this class on stdin and stdout, until `bye` or the end of the input."""
     reader, writer = streams.take()
     with open(reader, "rb", buffering=1 << 18) as lines:
         hello = json.loads(lines.readline() or b"{}")
         if hello.get("type") != "hello":
-            raise Unknown("expected `hello`: a coordinator starts this program, `tasksprint check-scheduler` tries it")
+            raise streams.Unknown(
+                "expected `hello`: a coordinator starts this program, `tasksprint check-scheduler` tries it"
+            )
         scheduler = _made(kind, int(hello["seed"], 16), writer)
         ready = {"version": SCHEDULER_PROTOCOL_VERSION, "ordered": kind.ordered, "save": True}
         streams.write(writer, json.dumps({"ready": ready}).encode() + b"\n")
@@ -63,4 +61,4 @@ def _other(scheduler: Scheduler, message: dict[str, Any], writer: int) -> None:
     elif "restore" in message:
         saving.restore(scheduler, message["restore"])
     else:
-        raise Unknown(f"an unknown message: {str(message)[:200]}")
+        raise streams.Unknown(f"an unknown message: {str(message)[:200]}")

@@ -11,6 +11,10 @@ import os
 import sys
 
 
+class Unknown(Exception):
+    """A message that this SDK does not know."""
+
+
 class Closed(Exception):
     """The other side has gone."""
 

@@ -25,13 +25,16 @@ from msgspec import Meta, Raw, Struct
 
 from tasksprint.limits import (
     ARGS_BYTES,
+    CORES_MAX,
     ERROR_BYTES,
     KEYS_MAX,
     KIB,
+    LABELS_MAX,
     MIB,
     NAME_CHARS,
     PART_ACTIONS,
     PREREQUISITES_MAX,
+    RETRIES_MAX,
     SAVE_BYTES,
     SCHEDULER_PART_BYTES,
     SCHEDULER_PROTOCOL_VERSION,
@@ -139,10 +142,10 @@ class _StartTask(_Action, tag="start_task"):
     prerequisites: Annotated[list[_Reference], Meta(max_length=PREREQUISITES_MAX)] = []
     keys: Annotated[list[_Name], Meta(max_length=KEYS_MAX)] = []
     replicas: Annotated[int, Meta(ge=1, le=TASK_REPLICAS_MAX)] = 1
-    retries: Annotated[int, Meta(ge=0, le=1_000_000)] = 3
+    retries: Annotated[int, Meta(ge=0, le=RETRIES_MAX)] = 3
     timeout_s: _Seconds | None = None
-    cores: Annotated[int, Meta(ge=0, le=1)] = 1
-    labels: Annotated[list[_Name], Meta(max_length=100)] = []
+    cores: Annotated[int, Meta(ge=0, le=CORES_MAX)] = 1
+    labels: Annotated[list[_Name], Meta(max_length=LABELS_MAX)] = []
     side_effects: bool = False
     cause: _Task | None = None
 
