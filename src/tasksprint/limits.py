@@ -93,6 +93,7 @@ TASK_REPLICAS_MAX: Final = 8
 PREREQUISITES_MAX: Final = 100_000  # of one task
 LABELS_MAX: Final = 100  # of a task or a client
 RETRIES_MAX: Final = 1_000
+CORES_MAX: Final = 4_096  # of a task
 KEYS_MAX: Final = 10_000  # pieces of one result
 NAME_CHARS: Final = 200  # names of tasks, keys, labels, timers, jobs
 LINKS_MAX: Final = 1_024  # open links of one process
