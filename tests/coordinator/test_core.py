@@ -9,7 +9,7 @@ import pytest
 
 from tasksprint.client import effects as client_effects
 from tasksprint.client.core import Client
-from tasksprint.client.effects import Result
+from tasksprint.storage.shelf import Result
 from tasksprint.coordinator import effects
 from tasksprint.coordinator.core import Coordinator
 from tasksprint.view.operations import Finish, JobSpec, StartTask

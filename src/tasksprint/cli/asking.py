@@ -103,7 +103,7 @@ class Asking:
                 continue
             mine = isinstance(message, wire.Answer | wire.JobUpdate) and message.request == self._expected
             if mine or isinstance(message, wire.NotLeader):
-                self._reply.set_result(message)  # type: ignore[arg-type]
+                self._reply.set_result(message)
 
     def _closed(self, link: Link, reason: str) -> None:
         if link is self._link:

@@ -20,13 +20,12 @@ from typing import Any
 from tasksprint import limits
 from tasksprint.client import effects
 from tasksprint.client.core import AttemptId, Client, PieceId
-from tasksprint.client.effects import Result
 from tasksprint.client.job_log import JobLog
 from tasksprint.client.programs_at_hand import ProgramsAtHand
 from tasksprint.codec import digest
 from tasksprint.programs.keeper import Keeper
 from tasksprint.programs.node_process import NodeProcess, Run
-from tasksprint.storage.shelf import Piece, Shelf, ShelfError, digest_file, piece_digest, result_digest
+from tasksprint.storage.shelf import Piece, Result, Shelf, ShelfError, digest_file, piece_digest, result_digest
 from tasksprint.transfer.fetch import Fetcher, Wanted
 from tasksprint.transfer.serve import Outgoing
 from tasksprint.transport import Handlers, Identity, Link, LinkError, LinkRefused, Server, connect_once
@@ -361,7 +360,7 @@ class Agent:
 
     def _made(self, attempt_id: AttemptId, pieces: dict[str, Piece], read: int, run_us: int) -> None:
         size = sum(piece.size for piece in pieces.values())
-        result = Result(result_digest(pieces), pieces, size, read, run_us)  # type: ignore[arg-type]
+        result = Result(result_digest(pieces), pieces, size, read, run_us)
         self.core.result_made(attempt_id, result, self.now_ms())
         self._soon()
 
@@ -456,7 +455,7 @@ class Agent:
         if outgoing is None:
             return
         try:
-            outgoing.send(effect.request, effect.result_digest, effect.piece)  # type: ignore[arg-type]
+            outgoing.send(effect.request, effect.result_digest, effect.piece)
         except OSError as error:
             outgoing.gone(effect.request, "lost", f"cannot read the piece: {error.strerror or error}")
 
@@ -474,9 +473,9 @@ class Agent:
         self.shelf.drop(effect.job, effect.task, effect.attempt)
 
     def _do_drop_fetched(self, effect: effects.DropFetched) -> None:
-        path = getattr(effect.piece, "path", None)
+        path = effect.piece.path
         if path is not None:
-            Path(path).unlink(missing_ok=True)
+            path.unlink(missing_ok=True)
 
     def _do_drop_job(self, effect: effects.DropJob) -> None:
         self.shelf.drop_job(effect.job)
@@ -492,7 +491,7 @@ class Agent:
 
 
 def _node_input(each: effects.Input) -> node_talk.Input:
-    piece: Piece = each.piece  # type: ignore[assignment]
+    piece = each.piece
     if piece.is_file:
         return node_talk.InputFile(each.key, os.path.abspath(str(piece.path)))
     return node_talk.InputValue(each.key, piece.read())

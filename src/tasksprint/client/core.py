@@ -29,8 +29,9 @@ from dataclasses import dataclass, field
 
 from tasksprint import limits
 from tasksprint.client import effects
-from tasksprint.client.effects import Effect, Input, Piece, Result
+from tasksprint.client.effects import Effect, Input
 from tasksprint.client.session import Session
+from tasksprint.storage.shelf import Piece, Result
 from tasksprint.view.operations import Done, Failed, Held, Lost, Returned, Unreachable
 from tasksprint.view.part import AnyChange, Assign, Cancel, Change, Drop, GiveBack, JobEnded, JobInfo, Keep, Supplier
 from tasksprint.wire import messages as wire
@@ -430,7 +431,7 @@ class Client:
             if piece.is_file:
                 self._fail(job, attempt_id, "protocol", f"the scheduler wants to see {key!r}: it must be a JSON value, not a file")
                 return
-            values[key] = piece.value  # type: ignore[attr-defined]
+            values[key] = piece.read()
         size = sum(map(len, values.values()))
         allowed = job.info.values_bytes or limits.VALUES_BYTES
         if size > allowed:

@@ -3,29 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
 
+from tasksprint.storage.shelf import Piece, Result
 from tasksprint.view.part import Assign, JobInfo
 from tasksprint.wire.messages import ToCoordinator
-
-
-class Piece(Protocol):
-    """One named piece of a result, as the shelf holds it; the core never looks inside."""
-
-    size: int
-    digest: bytes
-    is_file: bool
-
-
-@dataclass(slots=True)
-class Result:
-    """What a node made: pieces by key, with the digest of the whole."""
-
-    digest: bytes
-    pieces: dict[str, Piece]
-    size: int
-    read: int = 0
-    run_us: int = 0
 
 
 @dataclass(slots=True)

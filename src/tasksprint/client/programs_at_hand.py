@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from tasksprint.storage.programs import ProgramError, content_hash, unpack
+from tasksprint.storage.programs import ProgramError, content_hash, unpack_program
 from tasksprint.wire.messages import ProgramPart
 
 
@@ -64,7 +64,7 @@ class ProgramsAtHand:
         if content_hash(data) != hash:
             return f"the program files have another hash than the job names ({hash[:12]}...)"
         try:
-            unpack(data, folder)
+            unpack_program(data, folder)
         except (ProgramError, OSError) as error:
             return f"cannot unpack the job's program files: {error}"
         self._ready.add(folder)

@@ -129,7 +129,8 @@ class Copies:
         copy = Copy(job, self._next_copy, "starting", fed=seq, answered=seq, digest=base, trusted=state.trusted, compared=base)
         self.copies[job] = copy
         program = self.machine.program(state.spec.program) if state.spec.program else None
-        self.effects.append(StartScheduler(job, self._next_copy, state.job_id, state.spec, program, saved))
+        saved_state = saved if seq else None
+        self.effects.append(StartScheduler(job, self._next_copy, state.job_id, state.spec, program, saved_state))
 
     def stop(self, job: int, *, ended: bool) -> None:
         copy = self.copies.pop(job, None)

@@ -27,9 +27,10 @@ class Write:
 
 @dataclass(frozen=True, slots=True)
 class Rotate:
-    """Store the snapshot durably, then begin a new segment of the journal with these records.
+    """Store the snapshot durably, together with the records that go with it.
 
-    `write` is as in Write: `written(write)` must be called when all of it is durable.
+    `write` > 0: it came from the leader; as with Write, `written(write)` when all of it is durable.
+    `write` 0: it is our own; the journal may begin anew with these records, and what was before may go.
     """
 
     write: int

@@ -67,7 +67,6 @@ class CoordinatorServer:
         self._pumping = False
         self._timer: asyncio.TimerHandle | None = None
         self._wake_ms = 0
-        self._write = 0  # number of the last write that was given to the journal
         self.core: Coordinator
         self._handlers: dict[type, Callable[..., None]] = {
             effects.Write: self._do_write,
@@ -156,14 +155,14 @@ class CoordinatorServer:
     # --- disk ---------------------------------------------------------------------------------------
 
     def _do_write(self, effect: effects.Write) -> None:
-        self._write = effect.write
         self.journal.append(effect.write, effect.records, effect.sync)
 
     def _do_rotate(self, effect: effects.Rotate) -> None:
-        self.journal.rotate(effect.index, effect.snapshot, effect.records)
+        """A snapshot that was received goes with its records; one of our own lets the old segments go."""
         if effect.write:
-            self._write = effect.write
-            self.journal.append(effect.write, [], True)
+            self.journal.append(effect.write, effect.records, snapshot=(effect.index, effect.snapshot))
+        elif not self.journal.rotating:  # else the journal stays longer than it need be, for once
+            self.journal.rotate(effect.index, effect.snapshot, effect.records)
 
     def _durable(self, write: int) -> None:
         self.core.written(write, self.now_ms())

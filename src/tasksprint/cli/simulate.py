@@ -1,0 +1,68 @@
+"""`tasksprint sim`: whole clusters in virtual time, with faults, each from one seed."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import click
+
+from tasksprint.cli.commands import Failure
+
+
+@click.command()
+@click.option("--seeds", type=click.IntRange(1), help="Run this many seeds.  [default: 100]")
+@click.option("--from-seed", type=click.IntRange(0), help="The first seed; alone: run this one and print its trace hash.")
+@click.option("--plant", metavar="NAME", help="With a planted bug: a checker must find it.")
+@click.option("--list-plants", is_flag=True, help="The bugs that can be planted.")
+@click.option("--trace", is_flag=True, help="Print every event of the seed (with --from-seed alone).")
+def sim(seeds: int | None, from_seed: int | None, plant: str | None, list_plants: bool, trace: bool) -> None:
+    """Simulate clusters under loss, cuts, crashes and pauses, and check every promise after every event."""
+    from tasksprint.sim.campaign import run_seed
+    from tasksprint.sim.plants import PLANTS
+
+    if list_plants:
+        width = max(map(len, PLANTS))
+        for name, what in sorted(PLANTS.items()):
+            click.echo(f"{name:<{width}}  {getattr(what, 'description', what)}")
+        return
+    if plant is not None and plant not in PLANTS:
+        raise click.UsageError(f"no plant {plant!r}; there are: {', '.join(sorted(PLANTS))}")
+    if from_seed is not None and seeds is None:
+        outcome = run_seed(from_seed, plant=plant, trace=trace)
+        for line in outcome.trace:
+            click.echo(line)
+        click.echo(f"seed {outcome.seed}: {outcome.virtual_ms / 1000:.1f} s of virtual time, trace hash {outcome.trace_hash}")
+        if not outcome.ok:
+            raise Failure(f"seed {outcome.seed} fails ({outcome.checker}): {outcome.failure}")
+        return
+    campaign(from_seed or 0, seeds or 100, plant)
+
+
+def campaign(start: int, count: int, plant: str | None) -> None:
+    """Seeds one after another; a failing one is printed with how to replay it."""
+    from tasksprint.sim.campaign import run_seeds
+
+    began = time.monotonic()
+    replay = f" --plant {plant}" if plant else ""
+
+    def report(outcome: Any) -> None:
+        if not outcome.ok:
+            click.echo(f"seed {outcome.seed} fails ({outcome.checker}): {outcome.failure.splitlines()[0]}")
+            click.echo(f"  replay: tasksprint sim --from-seed {outcome.seed}{replay}   trace hash {outcome.trace_hash}")
+
+    totals = run_seeds(start, count, plant=plant, report=report)
+    seconds = time.monotonic() - began
+    rate = totals.seeds / totals.cpu_s * 60 if totals.cpu_s else 0
+    click.echo(
+        f"{totals.seeds} seeds, {totals.virtual_ms / 1000:.0f} s of virtual time in {seconds:.1f} s ({rate:.0f} seeds a CPU-minute), "
+        f"{len(totals.failures)} failed"
+    )
+    for name, times in sorted(totals.counters.items()):
+        click.echo(f"  {name:<40} {times:>12}")
+    for name in totals.silent:
+        click.echo(f"  never came up: {name}")
+    if plant is not None and not totals.failures:
+        raise Failure(f"the planted bug {plant!r} was not found in {totals.seeds} seeds")
+    if plant is None and totals.failures:
+        raise Failure(f"{len(totals.failures)} of {totals.seeds} seeds fail; the first is {totals.failures[0].seed}")
