@@ -71,9 +71,16 @@ def is_recorded(supplier: Task, digest: bytes) -> bool:
     return supplier.state == DONE and supplier.digest == digest
 
 
-def values_too_large(job: JobState, report: Done) -> bool:
+def wrong_values(job: JobState, task: Task, report: Done) -> str:
+    """What is wrong with the values that are to go through the log; empty when nothing is."""
+    for key in task.start.keys:
+        if key not in report.values:
+            return f"its result has no {key!r}, which the scheduler wants to see"
     limit = min(job.spec.values_bytes or VALUES_BYTES, VALUES_MAX_BYTES)
-    return sum(map(len, report.values.values())) > limit
+    size = sum(map(len, report.values.values()))
+    if size <= limit:
+        return ""
+    return f"its values have {size} bytes, the job's limit is {limit}: let other tasks fetch large pieces instead"
 
 
 # --- a batch ----------------------------------------------------------------------------------------
@@ -136,10 +143,9 @@ def done(world: World, job: JobState, task: Task, client: Client, report: Done) 
     if verdict != GOOD:
         run_anew(world, job, task, attempt)
         return
-    if report.values and values_too_large(job, report):
-        size = sum(map(len, report.values.values()))
-        error = f"its values have {size} bytes, more than the job's limit: let other tasks fetch large pieces instead"
-        tasks.try_failed(world, job, task, attempt, "protocol", error)
+    wrong = wrong_values(job, task, report) if report.values or task.start.keys else ""
+    if wrong:
+        tasks.try_failed(world, job, task, attempt, "protocol", wrong)
         return
     tasks.done(world, job, task, attempt, client, report)
 

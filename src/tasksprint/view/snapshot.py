@@ -42,6 +42,7 @@ class Head(Struct, array_like=True):
     served: list[Lane]
     refused: int
     urgent: list[tuple[int, int]]
+    urgent_due: bool
     working: list[str]
 
 
@@ -124,7 +125,7 @@ def head(world: World) -> Head:
     return Head(
         SNAPSHOT_VERSION, world.index, world.digest, world.time_ms, world.ballot, world.amnesty_ms,
         list(world.silence), list(world.dead), list(world.ended), world.ended_count, world.next_job, world.order,
-        world.served, world.refused, sorted(world.urgent), list(world.working),
+        world.served, world.refused, sorted(world.urgent), world.urgent_due, list(world.working),
     )  # fmt: skip
 
 
@@ -140,11 +141,11 @@ def chunks(world: World) -> Iterator[AnyChunk]:
         for piece in slices(job.open):
             yield Open(job.number, piece)
     for piece in slices(world.clients.values()):
-        bare = [msgspec.structs.replace(client, attempts={}, holds={}, log=None) for client in piece]
+        bare = [msgspec.structs.replace(client, attempts={}, holds={}, floor=0, log=None) for client in piece]
         yield Clients(bare, [{job: list(here) for job, here in client.attempts.items()} for client in piece])
     for client in world.clients.values():
-        for number, held in client.holds.items():
-            for part in slices(held.items()):
+        for number in sorted(client.holds):
+            for part in slices(client.holds[number].items()):
                 yield Holds(client.id, number, dict(part))
 
 
@@ -190,7 +191,7 @@ def read_head(world: World, head: Head) -> None:
     world.ended, world.ended_count = dict.fromkeys(head.ended), head.ended_count
     world.next_job, world.order, world.served, world.refused = head.next_job, head.order, head.served, head.refused
     world.urgent, world.working = dict.fromkeys(head.urgent), dict.fromkeys(head.working)
-    world.urgent_due = True
+    world.urgent_due = head.urgent_due
     world.digests.append((head.index, head.digest))
 
 
