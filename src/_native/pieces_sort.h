@@ -80,18 +80,20 @@ static inline void add_entry(Sorted *sorted, const uint8_t *bytes, uint64_t leng
     sorted->used++;
 }
 
-/* Stable counting sort by one byte of the key; bytes 8 and 9 are those of the part.  Nothing moves when all agree. */
+#define DIGITS 10 /* bytes of a sort key: eight of the prefix, two of the part */
+
 static inline uint32_t digit_of(const SortKey *key, int digit) {
     return (digit < 8 ? key->prefix >> (8 * digit) : key->part >> (8 * (digit - 8))) & 0xFF;
 }
 
-static int sort_by_digit(const SortKey *from, SortKey *to, size_t used, int digit) {
-    size_t begin[257] = {0};
-    for (size_t i = 0; i < used; i++) begin[digit_of(&from[i], digit) + 1]++;
-    if (used == 0 || begin[digit_of(&from[0], digit) + 1] == used) return 0;
-    for (int i = 0; i < 256; i++) begin[i + 1] += begin[i];
-    for (size_t i = 0; i < used; i++) to[begin[digit_of(&from[i], digit)]++] = from[i];
-    return 1;
+/* Stable counting sort by one byte of the key.  `counts` are those of its values. */
+static void sort_by_digit(const SortKey *from, SortKey *to, size_t used, int digit, const uint32_t *counts) {
+    uint32_t place[256], next = 0;
+    for (int value = 0; value < 256; value++) {
+        place[value] = next;
+        next += counts[value];
+    }
+    for (size_t i = 0; i < used; i++) to[place[digit_of(&from[i], digit)]++] = from[i];
 }
 
 static int compare_keys_of(const Entry *entries, const SortKey *a, const SortKey *b) {
@@ -123,10 +125,14 @@ static void sort_run(const Entry *entries, SortKey *keys, size_t used) {
 }
 
 static int sort_keys(Sorted *sorted) {
+    uint32_t counts[DIGITS][256] = {{0}};
     SortKey *spare = malloc((sorted->used + 1) * sizeof *spare);
     if (!spare) return PIECES_NO_MEMORY;
-    for (int digit = 0; digit < 10; digit++) {
-        if (!sort_by_digit(sorted->keys, spare, sorted->used, digit)) continue;
+    for (size_t i = 0; i < sorted->used; i++)
+        for (int digit = 0; digit < DIGITS; digit++) counts[digit][digit_of(&sorted->keys[i], digit)]++;
+    for (int digit = 0; digit < DIGITS; digit++) {
+        if (sorted->used == 0 || counts[digit][digit_of(&sorted->keys[0], digit)] == sorted->used) continue; /* all agree */
+        sort_by_digit(sorted->keys, spare, sorted->used, digit, counts[digit]);
         SortKey *keys = sorted->keys;
         sorted->keys = spare;
         spare = keys;
@@ -163,11 +169,17 @@ static int counter_sort(const Counter *counter, uint32_t parts, Sorted *sorted) 
     return sort_keys(sorted);
 }
 
+#define AHEAD 12 /* words: their order is not that of the memory that they lie in */
+
 /* Each out[part] has part_bytes[part] bytes of room. */
 static void sorted_write(const Sorted *sorted, uint8_t **out) {
     for (size_t i = 0; i < sorted->used; i++) {
         const SortKey *key = &sorted->keys[i];
         const Entry *entry = &sorted->entries[key->entry];
+        if (i + 2 * AHEAD < sorted->used) {
+            __builtin_prefetch(&sorted->entries[key[2 * AHEAD].entry]);
+            __builtin_prefetch(sorted->entries[key[AHEAD].entry].bytes);
+        }
         out[key->part] = put_record(out[key->part], entry->bytes, entry->length, entry->count);
     }
 }
