@@ -103,7 +103,9 @@ def test_many_writes_share_a_sync(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 
 
 @pytest.mark.parametrize("factory", [asyncio.new_event_loop, uvloop.new_event_loop])
-def test_callbacks_come_in_the_loop(tmp_path: Path, factory: object) -> None:
+def test_callbacks_come_in_the_loop_from_a_real_disk(tmp_path_factory: pytest.TempPathFactory, factory: object) -> None:
+    tmp_path = tmp_path_factory.mktemp("journal")
+
     async def check() -> None:
         loop = asyncio.get_running_loop()
         log = Journal.open(tmp_path, cluster="c", replica=1)
@@ -429,6 +431,49 @@ def test_a_snapshot_installed_during_a_rotation_wins(tmp_path: Path, monkeypatch
     desk.until(lambda: not desk.journal.rotating)
     desk.die()
     assert recovered(tmp_path) == ([b"base 5", b"Snapshotted 9"], (9, b"nine"))
+
+
+def test_a_rotation_with_a_write_number_holds_up_what_comes_behind_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    power = Power(monkeypatch)
+    seen = set()
+    for step in range(200):
+        folder = tmp_path / str(step)
+        desk = Desk(folder)
+        desk.put(b"old")
+        power.cut_after(step)
+        desk.write += 1
+        desk.journal.rotate(9, b"nine", [b"base"], write=desk.write)
+        desk.append(b"behind")
+        desk.settle()
+        gone = power.gone
+        power.restore()
+        desk.die()
+        found = recovered(folder)
+        if found[1] is None:
+            assert found == ([b"old"], None)
+            assert desk.durable == [1]
+        else:
+            assert found in (([b"base"], (9, b"nine")), ([b"base", b"behind"], (9, b"nine")))
+        seen.add(found[1])
+        if not gone:
+            assert desk.durable[-1] == 3
+            assert len(seen) == 2
+            return
+    raise AssertionError("the power was cut for ever")
+
+
+def test_a_rotation_waits_for_the_one_before(tmp_path: Path) -> None:
+    desk = Desk(tmp_path)
+    for index in range(1, 6):
+        desk.append(b"record %d" % index)
+        desk.journal.rotate(index, b"state %d" % index, [b"base %d" % index])
+        desk.append(b"tail %d" % index)
+    desk.until(lambda: not desk.journal.rotating)
+    desk.settle()
+    desk.die()
+    assert recovered(tmp_path) == ([b"base 5", b"tail 5"], (5, b"state 5"))
 
 
 def test_a_damaged_missing_or_foreign_snapshot_is_said_so(tmp_path: Path) -> None:

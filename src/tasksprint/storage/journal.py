@@ -16,7 +16,9 @@ Rotation replaces the log so far by a snapshot and the records that a fresh jour
 which may be large, is written by a thread of its own while the old segments go on; what is appended meanwhile goes to
 the old segment, and is also carried over.  When the snapshot is durable, one new segment with the given and the
 carried records appears under its name in one step, and only then do the old files go.  A crash before that step
-leaves the old journal whole, a crash behind it the new one.
+leaves the old journal whole, with what was appended meanwhile; a crash behind it the new one.  So the two must mean
+the same, which is true when a replica compacts its own log.  A rotation that changes what the journal says takes a
+write number: it holds up all that is appended behind it, and `on_durable` tells when it is done.
 """
 
 from __future__ import annotations
@@ -55,12 +57,15 @@ class _Rotate:
     index: int
     state: bytes
     records: list[bytes]
+    write: int
     done: Callable[[], None] | None
+    error: Exception | None = None  # of the thread that writes the snapshot
+    thread: threading.Thread | None = None
 
 
 @dataclass(slots=True)
 class _SnapshotWritten:
-    error: Exception | None
+    rotation: _Rotate
 
 
 class _Stop:
@@ -78,7 +83,7 @@ class Journal:
         self.records = found.records
         self.snapshot = found.snapshot
         self.torn = found.torn  # a write that nobody was told of was cut off
-        self.rotating = False
+        self._rotations = 0  # asked for and not told to be done
         self._lock = lock
         self._waiting: SimpleQueue[_Job] = SimpleQueue()
         self._held: list[_Write] = []  # sync=False: go with the next
@@ -133,15 +138,30 @@ class Journal:
         self._push(job)
 
     def rotate(
-        self, snapshot_index: int, snapshot: bytes, records: list[bytes], done: Callable[[], None] | None = None
+        self,
+        snapshot_index: int,
+        snapshot: bytes,
+        records: list[bytes],
+        *,
+        write: int = 0,
+        done: Callable[[], None] | None = None,
     ) -> None:
-        """One at a time (`rotating`).  `records`: what a journal with this snapshot and no log before must begin with.
+        """`records`: all that a journal with this snapshot and no log before must begin with.
 
-        `done` is called in the loop when the old files are gone.
+        Without `write` they and the snapshot must mean the same as the journal so far; with it they replace it, as
+        one write of that number, and what is appended behind waits.  `done` is called in the loop when the old files
+        are gone.
         """
-        assert not self.rotating
-        self.rotating = True
-        self._push(_Rotate(snapshot_index, snapshot, list(records), done))
+        if write:
+            assert write > self._last
+            self._last = write
+            self._ages.append((write, time.monotonic()))
+        self._rotations += 1
+        self._push(_Rotate(snapshot_index, snapshot, list(records), write, done))
+
+    @property
+    def rotating(self) -> bool:
+        return self._rotations > 0
 
     def oldest_unsynced_ms(self) -> int:
         """How long the oldest write that is not yet durable has been waiting; 0: there is none."""
@@ -191,7 +211,7 @@ class Journal:
             self._on_failure(self._failed)
 
     def _tell_rotated(self, done: Callable[[], None] | None) -> None:
-        self.rotating = False
+        self._rotations -= 1
         if done is not None and not self._closed:
             done()
 
@@ -209,10 +229,7 @@ class Journal:
         group, other = self._gather()
         if group:
             self._writer.write([r for write in group for r in write.records], group[-1].snapshot)
-            self._durable = group[-1].number
-            if not self._telling:
-                self._telling = True
-                self._call(self._tell)
+            self._is_durable(group[-1].number)
         match other:
             case _Stop():
                 self._writer.end()
@@ -220,9 +237,15 @@ class Journal:
             case _Rotate():
                 self._begin_rotation(other)
             case _SnapshotWritten():
-                done = self._writer.rotate(other.error)
-                self._call(lambda: self._tell_rotated(done))
+                if self._writer.rotation is other.rotation:
+                    self._end_rotation(other.rotation)
         return True
+
+    def _is_durable(self, write: int) -> None:
+        self._durable = write
+        if not self._telling:
+            self._telling = True
+            self._call(self._tell)
 
     def _gather(self) -> tuple[list[_Write], _Job | None]:
         """All that waits, up to GROUP_BYTES, a snapshot, or a job of another kind, which is given beside the group."""
@@ -240,18 +263,32 @@ class Journal:
                 return group, None
         return group, job
 
-    def _begin_rotation(self, job: _Rotate) -> None:
-        self._writer.carry(job)
+    def _begin_rotation(self, rotation: _Rotate) -> None:
+        if self._writer.rotation is not None:
+            self._end_rotation(self._writer.rotation)
+        self._writer.carry(rotation)
 
         def write_snapshot() -> None:
-            error = None
             try:
-                self._writer.write_snapshot(job.index, job.state)
+                self._writer.write_snapshot(rotation.index, rotation.state)
             except Exception as failure:
-                error = failure
-            self._waiting.put(_SnapshotWritten(error))
+                rotation.error = failure
+            self._waiting.put(_SnapshotWritten(rotation))
 
-        threading.Thread(target=write_snapshot, name="snapshot", daemon=True).start()
+        rotation.thread = threading.Thread(target=write_snapshot, name="snapshot", daemon=True)
+        rotation.thread.start()
+        if rotation.write:
+            self._end_rotation(rotation)
+
+    def _end_rotation(self, rotation: _Rotate) -> None:
+        assert rotation.thread is not None
+        rotation.thread.join()
+        if rotation.error is not None:
+            raise rotation.error
+        self._writer.rotate()
+        if rotation.write:
+            self._is_durable(rotation.write)
+        self._call(lambda: self._tell_rotated(rotation.done))
 
     def _call(self, function: Callable[[], None]) -> None:
         assert self._loop is not None
@@ -274,7 +311,7 @@ class _Writer:
         self._end = found.end
         self._size = found.size
         self._snapshot = found.snapshot[0] if found.snapshot else 0
-        self._rotation: _Rotate | None = None
+        self.rotation: _Rotate | None = None  # its snapshot is being written
         self._carried: list[bytes] = []
         self._descriptor = os.open(recovery.path_of(folder, found.number), os.O_RDWR)
 
@@ -293,11 +330,11 @@ class _Writer:
         self.syncs += 1
         self._end += len(block)
         self.bytes_written += len(block)
-        if self._rotation is not None:
+        if self.rotation is not None:
             self._carried += records
         if index:
             self._snapshot = index
-            if self._rotation is None:
+            if self.rotation is None:
                 snapshots.remove_others(self._folder, index)
 
     def write_snapshot(self, index: int, state: bytes) -> None:
@@ -305,25 +342,22 @@ class _Writer:
 
     def carry(self, rotation: _Rotate) -> None:
         """From now on what is written is also kept for the segment that will replace this one."""
-        self._rotation = rotation
+        self.rotation = rotation
         self._carried = list(rotation.records)
 
-    def rotate(self, error: Exception | None) -> Callable[[], None] | None:
+    def rotate(self) -> None:
         """The snapshot is durable: the new segment, then away with what it replaces."""
-        rotation = self._rotation
+        rotation = self.rotation
         assert rotation is not None
-        if error is not None:
-            raise error
         old = self._number
         index = max(rotation.index, self._snapshot)  # a newer one may have been installed meanwhile
         self._begin_segment([self._carried], index, begins=True, needed=0)
-        self._rotation, self._carried, self._snapshot = None, [], index
+        self.rotation, self._carried, self._snapshot = None, [], index
         for path in sorted(self._folder.glob(f"{recovery.PREFIX}*")):
             if path < recovery.path_of(self._folder, old + 1):
                 path.unlink()
         snapshots.remove_others(self._folder, index)
         disk.sync_folder(self._folder)
-        return rotation.done
 
     def end(self) -> None:
         """An empty block: now the last records have a successor, and damage to them will show."""

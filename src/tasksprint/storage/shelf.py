@@ -234,10 +234,11 @@ class Shelf:
     def _spill(self) -> None:
         """Down to seven eighths, so that the next few values do not each cost a file."""
         while self.memory > self._limit - self._limit // 8 and self._heap:
-            _, _, name, key = heapq.heappop(self._heap)
+            _, _, name, key = self._heap[0]
             kept = self._kept.get(name)
             piece = None if kept is None else kept.result.pieces.get(key)
             if kept is None or piece is None or piece.value is None:
+                heapq.heappop(self._heap)
                 continue
             path = self._folder / f"spill-{self.spills + 1}"
             try:
@@ -245,6 +246,7 @@ class Shelf:
             except OSError:  # a full disk, say: it stays in memory, which is over its limit then
                 path.unlink(missing_ok=True)
                 return
+            heapq.heappop(self._heap)
             self.spills += 1
             kept.spilled.append(path)
             piece.path, piece.value = path, None

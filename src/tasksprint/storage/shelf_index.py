@@ -137,7 +137,7 @@ class Index:
 
     def rewrite(self, held: list[Put]) -> None:
         temporary = self._path.with_name(self._path.name + TEMPORARY)
-        temporary.write_bytes(b"".join(map(framed, [Boot(boot_id()), *held])))
+        temporary.write_bytes(b"".join([framed(Boot(boot_id())), *map(framed, held)]))
         os.rename(temporary, self._path)
         self.close()
         self._file = os.open(self._path, os.O_WRONLY | os.O_APPEND)
