@@ -44,6 +44,19 @@ def agreement_checkers() -> list[Checker]:
     ]  # fmt: skip
 
 
+def shrink_agreement(world: World, patch: Patch) -> None:
+    """Small limits in some runs, so that what is rare with the real ones happens in a few seconds."""
+    if world.chance(700):
+        patch.set(paxos_replica, "KEPT_ENTRIES", world.between(0, 30))  # a follower lags behind the log's beginning
+    if world.chance(400):
+        message_bytes = world.between(40, 400)  # a log travels in many pieces
+        for module in (paxos_replica, paxos_acceptor, paxos_proposer):
+            patch.set(module, "MESSAGE_BYTES", message_bytes)
+        patch.set(paxos_proposer, "UNANSWERED_BYTES", 8 * message_bytes)
+    if world.chance(500):
+        patch.set(snapshot_transfer, "SNAPSHOT_CHUNK_BYTES", world.between(300, 2_000))
+
+
 class Agreement:
     """One run of the agreement world."""
 
@@ -69,24 +82,11 @@ class Agreement:
     def run(self) -> None:
         """Raises Violation."""
         patch = Patch()
-        self._shrink(patch)
+        shrink_agreement(self.world, patch)
         try:
             self._run()
         finally:
             patch.undo()
-
-    def _shrink(self, patch: Patch) -> None:
-        """Small limits in some runs, so that what is rare with the real ones happens in a few seconds."""
-        world = self.world
-        if world.chance(700):
-            patch.set(paxos_replica, "KEPT_ENTRIES", world.between(0, 30))  # a follower lags behind the log's begin
-        if world.chance(400):
-            message_bytes = world.between(40, 400)  # a log travels in many pieces
-            for module in (paxos_replica, paxos_acceptor, paxos_proposer):
-                patch.set(module, "MESSAGE_BYTES", message_bytes)
-            patch.set(paxos_proposer, "UNANSWERED_BYTES", 8 * message_bytes)
-        if world.chance(500):
-            patch.set(snapshot_transfer, "SNAPSHOT_CHUNK_BYTES", world.between(300, 2_000))
 
     def _run(self) -> None:
         world = self.world

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from tasksprint.sim.agreement import Agreement
+from tasksprint.sim.cluster import Cluster
 from tasksprint.sim.counters import EXPECTED_AGREEMENT, Counters
 from tasksprint.sim.plants import planted
 from tasksprint.sim.world import Violation, World
@@ -66,9 +67,9 @@ def run_seed(seed: int, *, plant: str | None = None, trace: bool = False) -> Out
     )
 
 
-def build(world: World) -> Agreement:
+def build(world: World) -> Agreement | Cluster:
     """Which of the worlds a seed means."""
-    return Agreement(world)
+    return Agreement(world) if world.seed % 4 == 0 else Cluster(world)
 
 
 def run_seeds(

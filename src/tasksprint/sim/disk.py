@@ -59,8 +59,8 @@ class Disk:
         """Store a snapshot that came from another replica; the records about it follow."""
         self._ask(Write(0, [], (index, snapshot)))
 
-    def rotate(self, index: int, snapshot: bytes, records: list[bytes]) -> None:
-        self._ask(Write(0, records, (index, snapshot), True))
+    def rotate(self, index: int, snapshot: bytes, records: list[bytes], number: int = 0) -> None:
+        self._ask(Write(number, records, (index, snapshot), True))
 
     def oldest_unsynced_us(self) -> int:
         """How long the oldest write has waited for its sync."""

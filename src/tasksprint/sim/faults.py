@@ -36,7 +36,7 @@ class Faults:
     """The faults of one run over the coordinators `targets`; `names` are all ends of links."""
 
     def __init__(self, world: World, network: Network, targets: Sequence[Target], names: Sequence[str]):
-        self.world, self.network, self.targets, self.names = world, network, targets, names
+        self.world, self.network, self.targets, self.names = world, network, targets, list(names)
         self.over = False
         self.fragile = False  # new leaders are hit at once
         self.healed: list[Target] = list(targets)
@@ -157,7 +157,7 @@ class Faults:
     def isolate(self, target: Target | None = None) -> None:
         name = (target or self._any()).name
         others = [other for other in self.names if other != name]
-        self._cut_for([(name, other) for other in others] + [(other, name) for other in others], self._spell_us())
+        self.cut_for([(name, other) for other in others] + [(other, name) for other in others], self._spell_us())
 
     def isolate_leader(self) -> None:
         if leader := self._leader():
@@ -171,13 +171,13 @@ class Faults:
         others = [other for other in self.names if other != name and self.world.chance(700)]
         if others:
             self.world.counters.hit("one-way cut")
-        self._cut_for([(name, other) if out else (other, name) for other in others], self._spell_us())
+        self.cut_for([(name, other) if out else (other, name) for other in others], self._spell_us())
 
     def partition(self) -> None:
         left = [name for name in self.names if self.world.chance(500)]
         right = [name for name in self.names if name not in left]
         pairs = [pair for one in left for other in right for pair in ((one, other), (other, one))]
-        self._cut_for(pairs, self._spell_us())
+        self.cut_for(pairs, self._spell_us())
 
     def stop_links(self) -> None:
         """FoundationDB's: stop a random subset one by one, restore it in another order."""
@@ -197,7 +197,7 @@ class Faults:
         if one:
             self.network.clog(one, other, self._spell_us())
 
-    def _cut_for(self, pairs: list[tuple[str, str]], length_us: int) -> None:
+    def cut_for(self, pairs: list[tuple[str, str]], length_us: int) -> None:
         self._cut(pairs)
         self.world.after(length_us, self._restore, pairs)
 

@@ -84,6 +84,15 @@ class Network:
 
     def cut(self, source: str, target: str) -> None:
         self.link(source, target).cuts += 1
+        for session in self.sessions():
+            names = (session.ends[0].name, session.ends[1].name)
+            if names in ((source, target), (target, source)):
+                self.world.after(self.world.between(100, 5_000) * MS_US, self._give_up, session, source, target)
+
+    def _give_up(self, session: Session, source: str, target: str) -> None:
+        """A link that moves nothing for long is closed by one of its ends, sooner or later."""
+        if session.is_open and self.link(source, target).cuts:
+            session.close()
 
     def restore(self, source: str, target: str) -> None:
         link = self.link(source, target)
@@ -124,14 +133,16 @@ class Network:
 class End(Protocol):
     """Who stands at one end of a session."""
 
-    name: str
-
+    @property
+    def name(self) -> str: ...
     def session_message(self, session: Session, payload: bytes) -> None: ...
     def session_closed(self, session: Session) -> None: ...
 
 
 class Session:
     """An ordered stream of messages in each direction, until it breaks."""
+
+    __slots__ = ("_gone_us", "_last_us", "_stalled", "_told", "ends", "is_open", "network")
 
     def __init__(self, network: Network, first: End, second: End):
         self.network = network
@@ -150,6 +161,9 @@ class Session:
             self._stalled[target].append(payload)
             return
         self._fly(target, payload)
+
+    def other(self, end: End) -> End:
+        return self.ends[1] if end is self.ends[0] else self.ends[0]
 
     def resume(self) -> None:
         """A cut ended: what waited in the sender's buffers flies on."""

@@ -78,6 +78,7 @@ class Script:
 
     ordered = False
     can_save = True
+    luck = 0  # differs from copy to copy; only a script that is meant to part from others looks at it
 
     def on(self, event: Happening) -> list[AnyAction]:
         if self.finished:
@@ -298,7 +299,7 @@ class Answer:
     pieces: dict[int, dict[str, bytes]]
 
 
-def undisturbed(script: str, args: Any, job_seed: int, seed_of: Callable[[int, int, int], int] | None = None) -> Answer:
+def undisturbed(script: str, args: Any, job_seed: int) -> Answer:
     """The answer of a job whose tasks run one after another, in id order, each as soon as it is ready."""
     return _Undisturbed(SCRIPTS[script](), job_seed).run(args)
 
@@ -331,10 +332,13 @@ class _Undisturbed:
         return self.seq
 
     def _tell(self, event: Told) -> None:
-        cause = event.task if event.kind in ("task_done", "task_failed") else -1
-        for place, action in enumerate(self.script.on(event)):
+        ended = event.kind in ("task_done", "task_failed")
+        cause: tuple[int | str, ...] = (event.task,) if ended else (event.kind, event.seq)
+        place = 0
+        for action in self.script.on(event):
             if isinstance(action, StartTask):
-                self.tasks[action.task] = (action, seed64(self.job_seed, event.kind, cause, place))
+                self.tasks[action.task] = (action, seed64(self.job_seed, "task", *cause, place))
+                place += 1
             elif isinstance(action, KillTask):
                 self.tasks.pop(action.task, None)
             elif isinstance(action, SetTimer):

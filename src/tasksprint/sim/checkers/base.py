@@ -11,6 +11,10 @@ from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, Protocol
 
 from tasksprint.paxos.messages import AnyMessage, AnyRecord
 from tasksprint.sim.world import Violation, World
+from tasksprint.view import Event, Machine
+from tasksprint.view.operations import AnyOperation
+from tasksprint.view.part import Assign
+from tasksprint.wire.messages import FromCoordinator
 
 if TYPE_CHECKING:
     from tasksprint.paxos import Replica
@@ -71,6 +75,22 @@ class Checker:
 
     def read_served(self, seat: Seat, token: int, index: int) -> None:
         """The read may be answered from the state at `index`."""
+
+    # --- the view: the world's own machine, which applies every chosen entry first --------------------
+    def before_entry(self, machine: Machine, operations: Sequence[AnyOperation]) -> None:
+        """The entry is about to be applied."""
+
+    def after_entry(self, machine: Machine, operations: Sequence[AnyOperation]) -> None:
+        """The entry was applied; `machine.index` is its index."""
+
+    def fed(self, job: int, event: Event) -> None:
+        """A scheduler's copy, any of them, got the event."""
+
+    def ran(self, client: str, incarnation: int, assign: Assign) -> None:
+        """A client gave the attempt to a node."""
+
+    def told(self, machine: Machine, client: str, message: FromCoordinator) -> None:
+        """A coordinator answered a client or a command."""
 
     # --- the end -------------------------------------------------------------------------------------
     def finish(self, world: Any) -> None:
