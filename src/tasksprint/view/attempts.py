@@ -184,6 +184,8 @@ def arrived(world: World, job: JobState, task: Task, *, was_supplied: bool) -> N
         consumer.missing -= 1
         if consumer.missing == 0:
             all_here(world, job, consumer)
+        elif not was_supplied and consumer.unsupplied == 0 and not consumer.attempts:
+            enqueue(world, job, consumer)
 
 
 def all_here(world: World, job: JobState, task: Task) -> None:

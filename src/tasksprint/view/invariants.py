@@ -144,11 +144,13 @@ def queues(world: World) -> Iterator[str]:
     for job in world.jobs.values():
         for number in job.open:
             task = job.tasks[number]
-            if task.attempts or task.missing or (job.number, number) in world.urgent:
+            if task.attempts or task.unsupplied or (job.number, number) in world.urgent:
                 continue
-            kind = READY if task.start.cores else ASIDE
+            if task.missing and task.start.side_effects:
+                continue
+            kind = WAITING if task.missing else READY if task.start.cores else ASIDE
             if number not in world.lanes.get((kind, job.number, lanes.need_of(task)), ()):
-                yield f"task {job.number}/{number} is ready and waits in no lane"
+                yield f"task {job.number}/{number} may be placed and waits in no lane"
         for task in job.tasks.values():
             if task.again and not task.attempts and not task.missing and (job.number, task.number) not in world.urgent:
                 yield f"task {job.number}/{task.number} is to be made again and waits nowhere"

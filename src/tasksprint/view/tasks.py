@@ -153,6 +153,8 @@ def same_result(task: Task, report: Done) -> bool:
 
 def result_here(world: World, job: JobState, task: Task, *, supplied: bool, changed: bool) -> None:
     """The result exists from now on: end what else was making it, go on with what waited for it."""
+    if task.needed and (task.attempts or not supplied):
+        world.moved[job.number, task.number] = None  # consumers were told of another attempt, or of none
     for other in task.attempts:
         attempts.detach(world, job, task, other, cancel=True)
     if task.number in job.parked:
