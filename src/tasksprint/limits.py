@@ -27,6 +27,7 @@ ALIVE_MS: Final = 300  # a client says that it lives this often
 CLIENT_TIMEOUT_MS: Final = 1_500  # of cluster time, unheard: the client is dead
 CLIENT_SWITCH_MS: Final = CLIENT_TIMEOUT_MS // 2  # no fresh answer for this long: try the next coordinator
 POLL_HELD_MS: Final = 500  # a poll without news is answered after this long: a sign of life from the leader
+WARM_FEED_MS: Final = 50  # events gather this long for copies of schedulers that do not decide
 GATHER_MS: Final = 2  # loaded: operations, reports and writes gather for up to this long
 CANCEL_GRACE_MS: Final = 200  # a node has this long to answer `cancel`, then its group is killed
 START_MS: Final = 30_000  # a program must say `ready` within this time
@@ -97,6 +98,7 @@ CORES_MAX: Final = 4_096  # of a task
 KEYS_MAX: Final = 10_000  # pieces of one result
 NAME_CHARS: Final = 200  # names of tasks, keys, labels, timers, jobs
 LINKS_MAX: Final = 1_024  # open links of one process
+PROGRAMS_SPARE: Final = 8  # packed programs that no job uses
 JOBS_KEPT: Final = 100  # ended jobs that `status` remembers
 
 # --- how they hang together -----------------------------------------------------------------------

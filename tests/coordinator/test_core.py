@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import pytest
 
 from tasksprint.client import effects as client_effects
 from tasksprint.client.core import Client
-from tasksprint.storage.shelf import Result
+from tasksprint.storage.shelf import Piece, Result
 from tasksprint.coordinator import effects
 from tasksprint.coordinator.core import Coordinator
 from tasksprint.view.operations import Finish, JobSpec, StartTask
@@ -17,14 +16,6 @@ from tasksprint.wire import messages as wire
 
 CLIENT_LINK, COMMAND_LINK = 1, 2
 Scheduler = Callable[[object], list[object]]
-
-
-@dataclass
-class Piece:
-    value: bytes
-    size: int = 0
-    digest: bytes = b"d" * 16
-    is_file: bool = False
 
 
 class World:
@@ -89,7 +80,7 @@ class World:
                     self.runs.append(effect)
                     name = (effect.assign.job, effect.assign.task, effect.assign.attempt)
                     self.client.node_done(effect.node, name, self.now)
-                    result = Result(b"r" * 16, {"value": Piece(effect.assign.args)}, 1, run_us=100)
+                    result = Result(b"r" * 16, {"value": Piece(1, b"d" * 16, False, effect.assign.args)}, 1, run_us=100)
                     self.client.result_made(name, result, self.now)
         return bool(todo)
 

@@ -245,6 +245,10 @@ class Copies:
         copy = self.copies.get(job)
         if copy is None or copy.state != "good" or copy.fed != copy.answered or copy.saving or copy.paused:
             return
+        state = self.machine.job(job)
+        if state is not None and state.saved[0] > copy.fed:  # the leader's copy was saved; what we lack is not kept
+            self.restarted(job)
+            return
         events = self.machine.events(job, copy.fed, FEED_EVENTS, FEED_BYTES)
         if events:
             copy.fed = events[-1].seq

@@ -103,6 +103,8 @@ class Coordinator:
         self._pending_since = 0
         self._after: dict[int, list[Callable[[], None]]] = {}
         self._heard: dict[str, None] = {}
+        self._unfed: dict[int, None] = {}  # jobs whose warm copy here has events to come
+        self._feed_at = 0
         self._offered: dict[str, int] = {}  # client → last sequence of reports offered under our ballot
         self._next_tick = 0
         self._last_tick = now_ms
@@ -137,6 +139,14 @@ class Coordinator:
         if self.leading and now_ms >= self._next_tick:
             self._tick()
             self.waiting.expire(self.machine, now_ms)
+            self.waiting.acknowledge(self.machine)
+        if self._unfed and now_ms >= self._feed_at:
+            self._feed_copies()
+
+    def _feed_copies(self) -> None:
+        unfed, self._unfed = self._unfed, {}
+        for job in unfed:
+            self.copies.feed(job)
 
     def next_wake(self) -> int:
         wake = self.replica.next_wake()
@@ -144,6 +154,8 @@ class Coordinator:
             wake = min(wake, self._next_tick)
         if self._pending:
             wake = min(wake, self._pending_since + limits.GATHER_MS)
+        if self._unfed:
+            wake = min(wake, self._feed_at)
         return wake
 
     def link_closed(self, link: int) -> None:
@@ -396,6 +408,7 @@ class Coordinator:
         self._last_tick = self.now_ms
         self._next_tick = self.now_ms + self.tick_ms
         self._tick_in_flight = False
+        self._feed_copies()
         self.copies.leadership(True)
         for job in list(self.copies.copies):
             self.copies.propose(job, self.replica.ballot, idle=False)
@@ -440,10 +453,13 @@ class Coordinator:
             self.copies.decided(job)
             if self.leading:
                 self.copies.propose(job, self.replica.ballot, idle=False)
+        if not self.leading:
+            if changed.events and not self._unfed:
+                self._feed_at = self.now_ms + limits.WARM_FEED_MS
+            self._unfed.update(dict.fromkeys(sorted(changed.events)))
+            return
         for job in sorted(changed.events):
             self.copies.feed(job)
-        if not self.leading:
-            return
         for client in sorted(changed.clients):
             self.waiting.client_changed(self.machine, client)
         for job in sorted(changed.jobs):

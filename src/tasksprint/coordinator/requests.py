@@ -9,6 +9,8 @@ from tasksprint import limits
 from tasksprint.view import JobState, Machine
 from tasksprint.wire.messages import JobUpdate, Output, Registered, Unregistered, View
 
+ACKS_PER_ANSWER = 2  # an acknowledgement alone is worth an answer when this many reports wait, else at the next tick
+
 Answer = Registered | Unregistered | View | JobUpdate
 
 
@@ -66,6 +68,7 @@ class Waiting:
     polls: dict[str, HeldPoll] = field(default_factory=dict)
     registering: dict[str, tuple[int, int]] = field(default_factory=dict)  # client → (link, nonce)
     acked_sent: dict[str, int] = field(default_factory=dict)
+    unacked: dict[str, None] = field(default_factory=dict)  # clients whose last reports were not acknowledged yet
     watches: dict[str, list[HeldWatch]] = field(default_factory=dict)  # by job id
     moved: dict[str, None] = field(default_factory=dict)  # watched jobs with progress to tell at the next tick
 
@@ -76,7 +79,7 @@ class Waiting:
             return
         if known == 0:
             self.acked_sent.pop(client, None)
-        if state.number > held.known or state.acked > self.acked_sent.get(client, -1):
+        if state.number > held.known or state.acked - self.acked_sent.get(client, -2) >= ACKS_PER_ANSWER:
             self.answer_poll(machine, client)
 
     def answer_poll(self, machine: Machine, client: str) -> None:
@@ -101,8 +104,10 @@ class Waiting:
         if state is None or not state.alive:
             del self.polls[client]
             self.send(held.link, Unregistered(client))
-        elif state.number > held.known or state.acked > self.acked_sent.get(client, -1):
+        elif state.number > held.known or state.acked - self.acked_sent.get(client, -2) >= ACKS_PER_ANSWER:
             self.answer_poll(machine, client)
+        elif state.acked > self.acked_sent.get(client, -2):
+            self.unacked[client] = None
 
     def watch(self, machine: Machine, watch: HeldWatch) -> None:
         update = job_update(machine, watch.request, watch.job_id)
@@ -117,6 +122,14 @@ class Waiting:
             self.moved[job.job_id] = None
             if job.state in ENDED:
                 self.tell_moved(machine)
+
+    def acknowledge(self, machine: Machine) -> None:
+        """Answer those polls whose only news is that reports took effect."""
+        unacked, self.unacked = self.unacked, {}
+        for client in unacked:
+            state = machine.client(client)
+            if state is not None and state.acked > self.acked_sent.get(client, -2):
+                self.answer_poll(machine, client)
 
     def tell_moved(self, machine: Machine) -> None:
         moved, self.moved = self.moved, {}
@@ -155,5 +168,6 @@ class Waiting:
         self.registering.clear()
         self.watches.clear()
         self.moved.clear()
+        self.unacked.clear()
         self.acked_sent.clear()
         return list(links)
