@@ -18,7 +18,6 @@ from numpy.typing import NDArray
 
 from tasksprint.apps.roots.problem import Array, Meter, norms
 
-QUIET = 1e-13  # of the scale: a residual that is rounding noise
 DIFFERENCE = 1e-7
 STEP_MAX = 0.5  # of the box, per step
 STEP_MIN = 1e-15
@@ -45,7 +44,7 @@ class Descent:
         return norms(self.residuals)
 
 
-def descend(meter: Meter, starts: Array, residuals: Array | None, scale: float, cost_max: int) -> Descent:
+def descend(meter: Meter, starts: Array, residuals: Array | None, quiet: float, cost_max: int) -> Descent:
     """Polish all starts; `residuals` at the starts are not evaluated again when they are known."""
     count, dimensions = starts.shape
     known = residuals is not None
@@ -62,14 +61,14 @@ def descend(meter: Meter, starts: Array, residuals: Array | None, scale: float, 
         np.repeat(norms(first)[:, None], PATIENCE, axis=1),
     )
     run.state[~np.isfinite(run.sizes())] = STUCK
-    run.state[run.sizes() <= QUIET * scale] = FOUND
+    run.state[run.sizes() <= quiet] = FOUND
     stale = run.state == RUNNING
     while True:
         _renew(meter, run, np.flatnonzero(stale & (run.state == RUNNING)))
         rows = np.flatnonzero(run.state == RUNNING)
         if not rows.size or meter.left <= 0:
             break
-        stale = _turn(meter, run, rows, scale)
+        stale = _turn(meter, run, rows, quiet)
         spent = (run.state == RUNNING) & (run.cost >= cost_max)
         run.state[spent] = SPENT
     run.state[run.state == RUNNING] = SPENT
@@ -97,7 +96,7 @@ def _renew(meter: Meter, run: Descent, rows: NDArray[np.int64]) -> None:
     run.fresh[rows] = True
 
 
-def _turn(meter: Meter, run: Descent, rows: NDArray[np.int64], scale: float) -> NDArray[np.bool_]:
+def _turn(meter: Meter, run: Descent, rows: NDArray[np.int64], quiet: float) -> NDArray[np.bool_]:
     """One step of each row; tells whose Jacobian should be made anew."""
     at, residuals, jacobians = run.positions[rows], run.residuals[rows], run.jacobians[rows]
     steps = _steps(at, residuals, jacobians, run.damping[rows])
@@ -125,7 +124,7 @@ def _turn(meter: Meter, run: Descent, rows: NDArray[np.int64], scale: float) -> 
     run.history[good, 0] = after[better]
     slow = better & (after > SLOW * run.history[rows, -1])
     run.state[rows[stuck | slow]] = STUCK
-    run.state[good[after[better] <= QUIET * scale]] = FOUND
+    run.state[good[after[better] <= quiet]] = FOUND
     return stale
 
 

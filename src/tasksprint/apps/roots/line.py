@@ -23,7 +23,6 @@ TURNS_MAX = 90
 TOUCH_TURNS_MAX = 60
 GOLDEN = 0.381966011250105
 RESOLUTION = 2.0**-52
-QUIET = 1e-13  # of the scale: a residual that is rounding noise
 SMALL = 1e-3  # |f| at a root over |f| at the ends that it was found from
 NARROW = 1e-9  # a touching triple this narrow is as good as it gets: its values differ by rounding only
 
@@ -92,7 +91,7 @@ class Crossing:
     pole: Array  # bool: |f| grows as the bracket shrinks
 
 
-def solve(meter: Meter, brackets: Brackets, scale: float) -> Crossing:
+def solve(meter: Meter, brackets: Brackets, quiet: float) -> Crossing:
     """Shrink brackets to the resolution of the numbers, or until the residual is noise."""
     a, fa, b, fb = (column.copy() for column in (brackets.a, brackets.fa, brackets.b, brackets.fb))
     first = np.maximum(np.abs(fa), np.abs(fb))
@@ -114,12 +113,12 @@ def solve(meter: Meter, brackets: Brackets, scale: float) -> Crossing:
         gap = np.abs(b - a)
         pole |= (least > 4.0 * first) & (gap < width / 64) | ~np.isfinite(fa)
         tolerance = RESOLUTION * 2.0
-        live &= (gap > 2.0 * tolerance) & (least > QUIET * scale) & ~pole
+        live &= (gap > 2.0 * tolerance) & (least > quiet) & ~pole
         portion = _portions(a, fa, b, fb, c, fc, tolerance)
     nearer = np.abs(fa) <= np.abs(fb)
     position, value = np.where(nearer, a, b), np.where(nearer, fa, fb)
-    shrunk = (np.abs(value) <= QUIET * scale) | (np.abs(b - a) <= 1e-12)
-    root = ~pole & shrunk & ((np.abs(value) <= SMALL * first) | (np.abs(value) <= QUIET * scale))
+    shrunk = (np.abs(value) <= quiet) | (np.abs(b - a) <= 1e-12)
+    root = ~pole & shrunk & ((np.abs(value) <= SMALL * first) | (np.abs(value) <= quiet))
     return Crossing(position, value, root, pole)
 
 
@@ -144,7 +143,7 @@ class Touch:
     brackets: Brackets
 
 
-def approach(meter: Meter, triples: Triples, scale: float) -> Touch:
+def approach(meter: Meter, triples: Triples, quiet: float) -> Touch:
     """Look for the point nearest to zero within each triple."""
     left, best, right = triples.positions.T.copy()
     sign = np.sign(triples.values[:, 1])
@@ -165,10 +164,10 @@ def approach(meter: Meter, triples: Triples, scale: float) -> Touch:
         met[rows[crossed]] = True
         _update(rows, x, fx, left, f_left, best, f_best, right, f_right)
         past.append(f_best.copy())
-        live &= ~met & (f_best > QUIET * scale * 1e-3) & (right - left > NARROW) & (f_best > 0)
+        live &= ~met & (f_best > quiet * 1e-3) & (right - left > NARROW) & (f_best > 0)
         if turn >= 5:  # near a root the ends stay high above the middle; over a near miss all three come level
             live &= (f_best < 0.8 * past[-5]) | (f_best < 0.25 * np.maximum(f_left, f_right))
-    root = ~met & ((f_best <= QUIET * scale) | ((f_best <= SMALL * reference) & (right - left <= 2 * NARROW)))
+    root = ~met & ((f_best <= quiet) | ((f_best <= SMALL * reference) & (right - left <= 2 * NARROW)))
     return Touch(best, sign * f_best, root, met, brackets)
 
 

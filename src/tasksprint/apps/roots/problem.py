@@ -111,3 +111,14 @@ def norms(residuals: Array) -> Array:
         return np.abs(residuals[:, 0])
     with np.errstate(over="ignore", invalid="ignore"):
         return np.sqrt(np.einsum("ij,ij->i", residuals, residuals))
+
+
+def quiet_level(sizes: Array) -> float:
+    """The residual that counts as rounding noise, from residuals seen all over the box.
+
+    Relative to their median, and never above 1e-9: where the function is huge in most of the box, the median says
+    nothing about its roots.
+    """
+    finite = sizes[np.isfinite(sizes)]
+    median = float(np.median(finite)) if finite.size else 0.0
+    return min(1e-13 * median, 1e-9)

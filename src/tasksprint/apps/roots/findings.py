@@ -1,0 +1,164 @@
+"""What a task knows when it starts, and what it tells when it ends: known roots, sightings, new roots, open clusters."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from tasksprint.apps.roots import judge
+from tasksprint.apps.roots.evolve import Keys
+from tasksprint.apps.roots.problem import Array, Function, Meter, Problem, norms
+
+SAME = 1e-7  # of the box: two crossings nearer than this are one
+BLURRED = 1e-3  # of the box: how well a root is known where the function is flat around it, at worst
+OPEN_MAX = 8
+
+
+@dataclass
+class Root:
+    """A root in unit coordinates. `signs` are the function's on both sides, in one unknown."""
+
+    at: Array
+    size: float
+    kind: str
+    multiplicity: int | None = None
+    signs: tuple[float, float] | None = None
+
+    def as_piece(self) -> dict[str, Any]:
+        piece: dict[str, Any] = {"at": self.at.tolist(), "size": self.size, "kind": self.kind}
+        piece["multiplicity"] = self.multiplicity
+        if self.signs is not None:
+            piece["signs"] = list(self.signs)
+        return piece
+
+    @classmethod
+    def from_piece(cls, piece: Mapping[str, Any]) -> Root:
+        signs = piece.get("signs")
+        return cls(
+            np.array(piece["at"], dtype=np.float64),
+            float(piece["size"]),
+            str(piece["kind"]),
+            piece["multiplicity"],
+            (float(signs[0]), float(signs[1])) if signs else None,
+        )
+
+    def distance(self, at: Array) -> float:
+        return float(np.abs(self.at - at).max())
+
+
+@dataclass
+class Work:
+    """One task's world: the meter, the keys of its random numbers, what is known, and what it finds."""
+
+    problem: Problem
+    meter: Meter
+    keys: Keys
+    known: list[Root]
+    quiet: float
+    polish: bool
+    cell_low: Array
+    cell_high: Array
+    roots: list[Root] = field(default_factory=list)
+    sightings: list[int] = field(default_factory=list)  # numbers of known roots, then of new ones
+    open: list[dict[str, Any]] = field(default_factory=list)
+    continuum: list[float] | None = None
+    poles: int = 0
+    misses: int = 0
+    polished: int = 0
+    judged: int = 0
+
+    @classmethod
+    def begin(cls, args: Mapping[str, Any], function: Function | None) -> Work:
+        problem = Problem.from_arguments(args["problem"], function)
+        meter = Meter(problem, int(args["allowance"]))
+        cell = args.get("cell") or {"low": [0.0] * problem.dimensions, "high": [1.0] * problem.dimensions}
+        return cls(
+            problem,
+            meter,
+            Keys(int(args["seed"]), int(args["number"])),
+            [Root.from_piece(piece) for piece in args["known"]],
+            float(args["quiet"] or 0.0),
+            bool(args["polish"]),
+            np.array(cell["low"]),
+            np.array(cell["high"]),
+        )
+
+    def all_roots(self) -> list[Root]:
+        return self.known + self.roots
+
+    def places(self) -> Array:
+        roots = self.all_roots()
+        return np.array([root.at for root in roots]).reshape(len(roots), self.problem.dimensions)
+
+    def meet(self, at: Array, size: float) -> int | None:
+        """The number of the root that this point is, if it is one that we have.
+
+        Points nearer than the resolution are one root. Farther apart they still are where the function is flat: as far
+        as the closeness epsilon if the residual between them is no higher than at them.
+        """
+        roots = self.all_roots()
+        if not roots:
+            return None
+        away = np.abs(self.places() - at).max(axis=1)
+        nearest = int(np.argmin(away))
+        if away[nearest] <= SAME:
+            return nearest
+        root = roots[nearest]
+        if away[nearest] > self.closeness() or root.kind == judge.CROSSING:
+            return None
+        if away[nearest] <= SAME * 100:
+            return nearest
+        middle = float(norms(self.meter(0.5 * (root.at + at)[None]))[0])
+        return nearest if middle <= 4.0 * max(size, root.size, self.quiet) else None
+
+    def closeness(self) -> float:
+        """The closeness epsilon in unit coordinates, by the widest side."""
+        widest = max(high - low for low, high in zip(self.problem.lo, self.problem.hi, strict=True))
+        return min(0.05, self.problem.closeness / widest)
+
+    def candidate(self, at: Array, residuals: Array) -> bool:
+        """A polished point of a system: met before, judged, and kept if it is a root. Tells whether it was either."""
+        size = float(norms(residuals[None])[0])
+        number = self.meet(at, size)
+        if number is not None:
+            self.sightings.append(number)
+            return True
+        if self.meter.left < 2 * len(at) + 8 or self.continuum is not None:
+            return False
+        self.judged += 1
+        verdict = judge.is_root(self.meter, at, size, self.quiet, self.keys, self.judged)
+        if verdict.plateau:
+            self.continuum = at.tolist()
+            return True
+        if not verdict.root:
+            self.misses += 1
+            return False
+        kind, multiplicity, free = judge.kind_of(self.meter, at, residuals)
+        if len(free) and judge.is_continuum(self.meter, at, free, max(self.quiet, 10.0 * size)):
+            self.continuum = at.tolist()
+            return True
+        self.sightings.append(len(self.known) + len(self.roots))
+        self.roots.append(Root(at, size, kind, multiplicity))
+        return True
+
+    def leave_open(self, at: Array, size: float, spread: float) -> None:
+        """A low place that is no root yet: the scheduler may send a population there."""
+        if np.isfinite(size):
+            self.open.append({"at": at.tolist(), "size": float(size), "spread": float(spread)})
+
+    def report(self) -> dict[str, Any]:
+        self.open.sort(key=lambda row: (row["size"], row["at"]))
+        return {
+            "roots": [root.as_piece() for root in self.roots],
+            "sightings": self.sightings,
+            "open": self.open[:OPEN_MAX],
+            "continuum": self.continuum,
+            "poles": self.poles,
+            "misses": self.misses,
+            "polished": self.polished,
+            "quiet": self.quiet,
+            "used": self.meter.used,
+        }

@@ -1,0 +1,143 @@
+"""Is it a root, and of which kind? Neither a small |f| nor a change of sign is enough alone.
+
+A root is a point around which the residual falls to nothing. So the candidate's residual is held against those at a
+hundredth and at a hundred-thousandth of the box away: over a near miss the close ones are no greater than the
+candidate's, over a flat tail the far ones are hardly greater, along a continuum both are nothing.
+
+Kinds: `crossing` (the sign changes; for systems, the Jacobian is regular: the roots that a small change of the equations
+moves but does not remove), `tangential` (one equation that touches zero), `singular` (a system whose Jacobian loses
+rank there). A multiplicity is told where it is known: 1 for a crossing of systems; in one unknown the order to which the
+function vanishes; else none.
+
+A continuum is found by walking: from a root along a direction in which the equations do not change, a polish either
+falls back to where it came from or stays. If it stays at several distances, roots are not isolated there.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from tasksprint.apps.roots.descent import descend
+from tasksprint.apps.roots.evolve import Keys
+from tasksprint.apps.roots.problem import Array, Meter, norms
+from tasksprint.native import genome
+
+CROSSING, TANGENTIAL, SINGULAR = "crossing", "tangential", "singular"
+
+FAR, NEAR = 1e-2, 1e-5  # of the box
+FAR_RATIO, NEAR_RATIO = 1e-3, 1e-2
+RANK = 1e-4  # a singular value below this share of the greatest: a rank is lost
+WALK = (1e-3, 2e-3, 4e-3)  # of the box
+DIRECTIONS = 51  # purpose of random streams
+
+
+@dataclass
+class Verdict:
+    root: bool
+    plateau: bool = False  # the residual is nothing all around: no isolated root
+    kind: str = CROSSING
+    multiplicity: int | None = None
+
+
+def directions(keys: Keys, number: int, count: int, dimensions: int) -> Array:
+    """Random directions of length 1 in the greatest coordinate."""
+    raw = genome.uniform(keys.stream(number, DIRECTIONS), count * dimensions).reshape(count, dimensions) - 0.5
+    return raw / np.abs(raw).max(axis=1, keepdims=True)
+
+
+def around(at: Array, ways: Array, distance: float) -> Array:
+    """Points at a distance from one point, along the ways, kept in the box by going the other way."""
+    moved = at + distance * ways
+    return np.where((moved < 0.0) | (moved > 1.0), at - distance * ways, moved)
+
+
+def is_root(meter: Meter, at: Array, size: float, quiet: float, keys: Keys, number: int) -> Verdict:
+    """The test of the residual's fall; costs a few evaluations."""
+    dimensions = len(at)
+    ways = directions(keys, number, min(3, dimensions + 1), dimensions)
+    if dimensions == 1:
+        ways = np.array([[1.0], [-1.0]])
+    ways = np.concatenate([ways, -ways[:1]]) if dimensions > 1 else ways
+    near = norms(meter(around(at, ways, NEAR)))
+    far = norms(meter(around(at, ways, FAR)))
+    close, distant = float(np.median(near)), float(np.median(far))
+    if close <= quiet and distant <= quiet:
+        return Verdict(False, plateau=size <= quiet)
+    if not size <= FAR_RATIO * distant:
+        return Verdict(False)
+    return Verdict(size <= 100.0 * quiet or size <= NEAR_RATIO * close)
+
+
+def jacobian_at(meter: Meter, at: Array, residuals: Array, step: float = 1e-6) -> Array:
+    dimensions = len(at)
+    steps = np.where(at > 0.5, -step, step)
+    points = at + np.diag(steps)
+    values = meter(points)
+    with np.errstate(invalid="ignore"):
+        jacobian = ((values - residuals) / np.diag(points - at)[:, None]).T
+    return jacobian if np.isfinite(jacobian).all() else np.zeros((len(residuals), dimensions))
+
+
+def kind_of(meter: Meter, at: Array, residuals: Array) -> tuple[str, int | None, Array]:
+    """Kind, multiplicity, and the directions (rows) in which nothing changes, of a root of a system or a scalar."""
+    jacobian = jacobian_at(meter, at, residuals)
+    lengths = np.linalg.norm(jacobian, axis=1, keepdims=True)
+    top = lengths.max()
+    rows = np.where(lengths > 1e-12 * max(top, 1e-300), jacobian / np.maximum(lengths, 1e-300), 0.0)
+    _, s, vt = np.linalg.svd(rows)
+    strong = np.zeros(len(at))
+    strong[: len(s)] = s
+    free = vt[strong <= RANK * max(1.0, strong.max())]
+    if len(residuals) == 1 and len(at) > 1:
+        return TANGENTIAL, None, free if len(free) else vt[1:]
+    if len(free) == 0:
+        return CROSSING, 1, free
+    return SINGULAR, None, free
+
+
+def order_on_line(meter: Meter, at: Array) -> int | None:
+    """To which order one function of one unknown vanishes: how fast it grows away from the root."""
+    for step in (1e-4, 1e-3):
+        points = around(at, np.array([[1.0], [-1.0]]), step)
+        points = np.concatenate([points, around(at, np.array([[1.0], [-1.0]]), 2 * step)])
+        sizes = norms(meter(points))
+        once, twice = sizes[:2].sum(), sizes[2:].sum()
+        if not (np.isfinite(twice) and once > 0):
+            return None
+        order = float(np.log2(twice / once))
+        if abs(order - round(order)) < 0.15 and round(order) >= 1:
+            return round(order)
+        if order < 1.0:
+            return 1
+    return None
+
+
+def is_continuum(meter: Meter, at: Array, free: Array, quiet: float) -> bool:
+    """Walk from a root along directions in which nothing changes, polish, and see whether the points stay apart."""
+    for way in free[:2]:
+        way = way / np.abs(way).max()
+        for sign in (1.0, -1.0):
+            starts = np.clip(at + sign * np.array(WALK)[:, None] * way, 0.0, 1.0)
+            if np.abs(starts - at).max(axis=1).min() < 0.9 * WALK[0]:
+                continue
+            run = descend(meter, starts, None, 1e-30, 40 + 6 * len(at))
+            sizes = run.sizes()
+            apart = np.abs(run.positions - at).max(axis=1)
+            stays = (sizes <= quiet) & (apart > 0.3 * np.array(WALK)) & (apart < 3.0 * np.array(WALK))
+            if stays.all() and apart[1] > 1.2 * apart[0] and apart[2] > 1.2 * apart[1]:
+                return True
+    return False
+
+
+def is_plateau(meter: Meter, at: Array, quiet: float) -> bool:
+    """In one unknown: zero to both sides, or to one, over a visible length, and not merely a flat power."""
+    for sign in (1.0, -1.0):
+        points = at + sign * np.array(WALK)[:, None]
+        if points.min() < 0.0 or points.max() > 1.0:
+            continue
+        sizes = norms(meter(points))
+        if (sizes <= quiet).all() and not (sizes[0] > 0.0 and sizes[2] > 16.0 * sizes[0]):
+            return True
+    return False

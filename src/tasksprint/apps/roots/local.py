@@ -1,0 +1,42 @@
+"""The whole search in one process: the same state machine, the same tasks, no cluster. Fast, and the same answer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from tasksprint.apps.roots.population import Population
+from tasksprint.apps.roots.problem import Function, Problem
+from tasksprint.apps.roots.search import Order, Search
+from tasksprint.apps.roots.tasks import TASKS
+
+DEFAULTS: dict[str, Any] = {
+    "budget": 50_000,
+    "seed": 0,
+    "polish": True,
+    "rounds": 10,
+    "population": 64,
+    "width": 0,
+    "starts": "unsearched",
+}
+
+
+def search(
+    problem: Problem, options: Mapping[str, Any] | None = None, watch: Callable[[Search], None] | None = None
+) -> Search:
+    """Run to the end; `watch` is called after each round."""
+    state = Search(problem.as_arguments(), {**DEFAULTS, **(options or {})})
+    function: Function = problem.compiled()
+    populations: dict[int, Population] = {}
+    queue: list[Order] = state.start()
+    while queue:
+        for order in queue:
+            result = TASKS[order["kind"]](order["args"], [populations[number] for number in order["inputs"]], function)
+            populations[order["number"]] = result.population
+            following = state.ended(order["number"], result.findings)
+        queue = following
+        needed = {number for order in queue for number in order["inputs"]} | {cell["chain"] for cell in state.cells}
+        populations = {number: kept for number, kept in populations.items() if number in needed}
+        if watch is not None:
+            watch(state)
+    return state

@@ -1,0 +1,127 @@
+"""A task on one cell of the box: polish the niches of its population, by whatever suits the equations.
+
+Not every sample is worth a polish. A niche is a sample that is lower than its nearest neighbours, so that each low place
+is tried once, however many samples lie in it; the more samples, the finer the niches. A few others are tried all the
+same: a root's basin need not be where the residual is low.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tasksprint.apps.roots.descent import FOUND, descend
+from tasksprint.apps.roots.evolve import neighbours
+from tasksprint.apps.roots.findings import Work
+from tasksprint.apps.roots.population import Population
+from tasksprint.apps.roots.problem import Array, norms
+from tasksprint.apps.roots.simplex import Simplexes
+from tasksprint.native import genome
+
+Rows = NDArray[np.int64]
+OTHERS = 0.2  # of the polishes go to samples that are no niche
+PICK = 21  # purpose of random streams
+
+
+def polish_cost(dimensions: int, equations: int) -> int:
+    """Evaluations of a polish, about: what the number of starts is planned by."""
+    return 60 * dimensions if equations == 1 else 12 + 3 * dimensions
+
+
+def polish_limit(dimensions: int, equations: int) -> int:
+    return 130 * dimensions if equations == 1 else 40 + 12 * dimensions
+
+
+def niches(samples: Population) -> Rows:
+    """Rows that are lower than their nearest neighbours, the lowest first."""
+    dimensions = samples.points.shape[1]
+    near, _ = neighbours(samples.points, min(dimensions + 1, 4))
+    sizes = samples.sizes
+    low = sizes <= sizes[near].min(axis=1)
+    rows = np.flatnonzero(low & np.isfinite(sizes))
+    return rows[np.argsort(sizes[rows], kind="stable")]
+
+
+def starts(work: Work, samples: Population, fresh: int, room: int) -> Rows:
+    """Which samples to polish: untried niches, and some of the `fresh` last samples that are none."""
+    niche = [row for row in niches(samples) if not samples.tried[row] and not _near_known(work, samples.points[row])]
+    others = max(1, int(room * OTHERS)) if work.meter.equations >= work.problem.dimensions else 0
+    chosen = niche[: max(1, room - others)]
+    last = np.arange(max(0, len(samples) - fresh), len(samples))
+    order = last[np.argsort(genome.draws(work.keys.stream(0, PICK), len(last)), kind="stable")]
+    taken = set(chosen)
+    extra = [row for row in order if row not in taken and not samples.tried[row] and np.isfinite(samples.sizes[row])]
+    return np.array([*chosen, *extra[: max(0, room - len(chosen))]] if others else chosen, dtype=np.int64)
+
+
+def _near_known(work: Work, at: Array) -> bool:
+    """Within a third of the gap between roots, where one knows what a polish would find."""
+    places = work.places()
+    if len(places) == 0:
+        return False
+    away = np.abs(places - at).max(axis=1)
+    nearest = int(np.argmin(away))
+    others = np.abs(places - places[nearest]).max(axis=1)
+    others[nearest] = np.inf
+    gap = min(float(others.min()), 0.3) if len(places) > 1 else 0.1
+    return bool(away[nearest] < gap / 3.0)
+
+
+def seek(work: Work, samples: Population, fresh: int) -> None:
+    """Polish what is worth it; the samples are marked as tried."""
+    dimensions, equations = work.problem.dimensions, work.meter.equations
+    room = work.meter.left // polish_cost(dimensions, equations)
+    if room < 1 or not len(samples):
+        return
+    rows = starts(work, samples, fresh, room)
+    if not len(rows):
+        return
+    samples.tried[rows] = True
+    polish(work, samples.points[rows], samples.residuals[rows], _spacing(samples))
+
+
+def _spacing(samples: Population) -> float:
+    _, distances = neighbours(samples.points, 1)
+    return float(np.clip(np.median(distances), 1e-6, 0.1)) if len(samples) > 1 else 0.05
+
+
+def polish(work: Work, at: Array, residuals: Array, spread: float) -> None:
+    """From starts to verdicts, by least squares where there are equations enough, by simplexes else."""
+    if not len(at):
+        return
+    work.polished += len(at)
+    if work.meter.equations == 1 and work.problem.dimensions > 1 and not _changes_sign(residuals):
+        _by_simplexes(work, at, residuals, spread)
+    else:
+        _by_descent(work, at, residuals)
+
+
+def _changes_sign(residuals: Array) -> bool:
+    """One equation of both signs in a box of several dimensions: zero along a whole surface between them."""
+    finite = residuals[np.isfinite(residuals)]
+    return bool(finite.size and finite.min() < 0.0 < finite.max())
+
+
+def _by_descent(work: Work, at: Array, residuals: Array) -> None:
+    limit = polish_limit(work.problem.dimensions, max(2, work.meter.equations))
+    run = descend(work.meter, at, residuals, work.quiet, limit)
+    for row in np.argsort(run.state != FOUND, kind="stable"):
+        size = float(norms(run.residuals[row : row + 1])[0])
+        promising = run.state[row] == FOUND or size <= 1e4 * work.quiet
+        if work.continuum is not None:
+            return
+        if not (promising and work.candidate(run.positions[row], run.residuals[row])):
+            work.leave_open(run.positions[row], size, float(np.abs(run.positions[row] - at[row]).max()))
+
+
+def _by_simplexes(work: Work, at: Array, residuals: Array, spread: float) -> None:
+    legs = np.full(at.shape, min(0.05, 0.5 * spread))
+    run = Simplexes(work.meter, at, norms(residuals), legs, work.quiet)
+    run.run(polish_limit(work.problem.dimensions, 1))
+    for row in np.argsort(run.state != FOUND, kind="stable"):
+        if work.continuum is not None:
+            return
+        size = float(run.value[row])
+        found = run.state[row] == FOUND and work.candidate(run.best[row], np.array([size]))
+        if not found:
+            work.leave_open(run.best[row], size, spread)

@@ -1,0 +1,162 @@
+"""A task on one stretch of the line, for one function of one unknown: new samples between the old ones, then brackets.
+
+The samples of all visits are kept in order. Roots that are known stand among them as zeros with the signs of their two
+sides, so that what they explain is not searched again, and what they do not explain (an odd number of changes of sign
+where there should be an even one) stands out.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tasksprint.apps.roots import judge, line
+from tasksprint.apps.roots.findings import BLURRED, SAME, Root, Work
+from tasksprint.apps.roots.population import Population
+from tasksprint.apps.roots.problem import Array
+
+FLANK = 1e-10  # of the box: where the sides of a known root stand
+LOCAL = 6  # samples to each side that a low place is measured against
+TRIES_MAX = 16  # low places that one visit polishes at most
+TRY_COST = 12  # evaluations, about
+
+
+def sight(work: Work, positions: Array, values: Array) -> None:
+    """Which known roots the new samples alone would have shown: what the coverage estimate counts."""
+    if len(positions) < 4:
+        return
+    for number, root in enumerate(work.known):
+        right = int(np.searchsorted(positions, root.at[0]))
+        if not 2 <= right <= len(positions) - 2:
+            continue
+        if root.kind == judge.CROSSING:
+            seen = values[right - 1] * values[right] < 0
+        else:
+            inner = min(abs(values[right - 1]), abs(values[right]))
+            seen = inner < abs(values[right - 2]) and inner < abs(values[right + 1])
+        if seen:
+            work.sightings.append(number)
+
+
+def with_roots(samples: Population, roots: list[Root]) -> tuple[Array, Array, NDArray[np.int64]]:
+    """Positions and values in order, known roots among them; the third tells the sample's row, -1 for a root."""
+    positions, values = [samples.points[:, 0]], [samples.residuals[:, 0]]
+    rows = [np.arange(len(samples))]
+    for root in roots:
+        signs = root.signs or (1.0, 1.0)
+        positions.append(root.at[0] + np.array([-FLANK, 0.0, FLANK]))
+        values.append(np.array([signs[0], 0.0, signs[1]]) * 1e-300)
+        rows.append(np.full(3, -1))
+    position, value, row = (np.concatenate(parts) for parts in (positions, values, rows))
+    order = np.argsort(position, kind="stable")
+    return position[order], value[order], row[order]
+
+
+def seek(work: Work, samples: Population, tries: int = TRIES_MAX) -> Population:
+    """Solve what the samples show; returns them with what was tried, and with the bottoms of the dips that held nothing."""
+    low, high = work.cell_low[0] - FLANK * 4, work.cell_high[0] + FLANK * 4
+    samples, zeros = _apart(work, samples)
+    for at in zeros:
+        _keep_zero(work, samples, at)
+        if work.continuum is not None:
+            return samples
+    near = [root for root in work.all_roots() if low <= root.at[0] <= high]
+    positions, values, rows = with_roots(samples, near)
+    found = line.sign_changes(positions, values)
+    real = np.minimum(np.abs(found.fa), np.abs(found.fb)) > 1e-299
+    _cross(work, line.Brackets(found.a[real], found.fa[real], found.b[real], found.fb[real]))
+    return _touch(work, samples, positions, values, rows, tries)
+
+
+def _apart(work: Work, samples: Population) -> tuple[Population, list[float]]:
+    """Samples that are zero already are roots (or a continuum), not samples."""
+    nothing = np.abs(samples.residuals[:, 0]) <= work.quiet
+    zeros = samples.points[nothing, 0]
+    return samples.chosen(~nothing), sorted(zeros.tolist())
+
+
+def _keep_zero(work: Work, samples: Population, at: float) -> None:
+    place = np.array([at])
+    if work.meet(place, 0.0) is not None or _explained(work, at):
+        return
+    if judge.is_plateau(work.meter, place, work.quiet):
+        work.continuum = [at]
+        return
+    sides = work.meter(np.clip(place + np.array([[-1e-7], [1e-7]]), 0.0, 1.0))[:, 0]
+    signs = np.where(np.array([at <= 0.0, at >= 1.0]), sides[::-1], sides)
+    if not np.isfinite(signs).all():
+        return
+    kind = judge.CROSSING if at <= 0.0 or at >= 1.0 or signs[0] * signs[1] < 0 else judge.TANGENTIAL
+    _keep(work, at, 0.0, kind, (float(np.sign(signs[0])), float(np.sign(signs[1]))))
+
+
+def _explained(work: Work, at: float) -> bool:
+    return any(abs(root.at[0] - at) <= (BLURRED if root.multiplicity != 1 else SAME) for root in work.all_roots())
+
+
+def _keep(work: Work, at: float, value: float, kind: str, signs: tuple[float, float]) -> None:
+    if _explained(work, at):
+        return
+    place = np.array([at])
+    multiplicity = judge.order_on_line(work.meter, place) if work.meter.left >= 8 else None
+    if kind == judge.CROSSING and multiplicity is not None and multiplicity % 2 == 0 and 0.0 < at < 1.0:
+        multiplicity = None
+    if kind == judge.TANGENTIAL and multiplicity == 1:
+        multiplicity = None
+    work.sightings.append(len(work.known) + len(work.roots))
+    work.roots.append(Root(place, abs(value), kind, multiplicity, signs))
+
+
+def _cross(work: Work, brackets: line.Brackets) -> None:
+    if not len(brackets):
+        return
+    work.polished += len(brackets)
+    done = line.solve(work.meter, brackets, work.quiet)
+    work.poles += int(done.pole.sum())
+    for row in np.flatnonzero(done.root):
+        left = np.sign(brackets.fa[row] if brackets.a[row] < brackets.b[row] else brackets.fb[row])
+        _keep(work, float(done.position[row]), float(done.value[row]), judge.CROSSING, (float(left), float(-left)))
+
+
+def _touch(work: Work, samples: Population, positions: Array, values: Array, rows: NDArray[np.int64], tries: int
+           ) -> Population:
+    triples = line.touching(positions, values)
+    if not len(triples):
+        return samples
+    middle = rows[np.searchsorted(positions, triples.positions[:, 1])]
+    fresh = (middle >= 0) & ~samples.tried[middle]
+    depth = _depths(triples, positions, values)
+    order = [row for row in np.argsort(depth, kind="stable") if fresh[row]]
+    order = order[: max(1, min(tries, work.meter.left // TRY_COST))]
+    if not order:
+        return samples
+    chosen = triples.chosen(np.array(order))
+    samples.tried[middle[order]] = True
+    work.polished += len(order)
+    done = line.approach(work.meter, chosen, work.quiet)
+    for row in np.flatnonzero(done.root):
+        sign = float(np.sign(chosen.values[row, 1]))
+        if work.meter.left >= 6 and judge.is_plateau(work.meter, done.position[row : row + 1], work.quiet):
+            work.continuum = [float(done.position[row])]
+            return samples
+        _keep(work, float(done.position[row]), float(done.value[row]), judge.TANGENTIAL, (sign, sign))
+    _cross(work, done.brackets)
+    missed = np.flatnonzero(~done.root & ~done.met & np.isfinite(done.value))
+    work.misses += len(missed)
+    for row in missed:
+        spread = float(chosen.positions[row, 2] - chosen.positions[row, 0])
+        work.leave_open(done.position[row : row + 1], abs(float(done.value[row])), spread)
+    bottoms = Population.fresh(done.position[missed, None], done.value[missed, None])
+    bottoms.tried[:] = True
+    return Population.joined([samples, bottoms])
+
+
+def _depths(triples: line.Triples, positions: Array, values: Array) -> Array:
+    """How low the middle of each triple lies, beside the highest samples around it."""
+    size = np.where(np.isfinite(values), np.abs(values), 0.0)
+    places = np.searchsorted(positions, triples.positions[:, 1])
+    out = np.empty(len(triples))
+    for row, place in enumerate(places):
+        around = size[max(0, place - LOCAL) : place + LOCAL + 1]
+        out[row] = size[place] / max(float(around.max()), 1e-300)
+    return out

@@ -1,0 +1,210 @@
+"""The two kinds of tasks, as pure functions of (arguments, inputs, seed in the arguments): `explore` and `merge`.
+
+`explore` searches one cell of the box: new samples where there are none yet, a few generations of the genetic algorithm
+with niches, then a polish of what looks worth it. `merge` takes clusters that explorations left open, with the
+populations around them, closes in on each with a small population, and polishes again. Without the polish (the paper's
+operators alone) the generations do all the work, and a root is a point whose residual is within the solution epsilon.
+
+Both return their population, for the next task on the same place, and findings, for the scheduler.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from tasksprint.apps.roots import judge, seek, seek_line
+from tasksprint.apps.roots.evolve import close_in, neighbours, niche_generation
+from tasksprint.apps.roots.findings import Root, Work
+from tasksprint.apps.roots.population import Population
+from tasksprint.apps.roots.problem import Array, Function, norms, quiet_level
+from tasksprint.native import genome
+
+SHIFT, FILL, RESEED = 31, 32, 33  # purposes of random streams
+TURN_AWAY_TRIES = 4
+
+
+@dataclass
+class Result:
+    population: Population
+    findings: dict[str, Any]
+
+
+def explore(args: Mapping[str, Any], inputs: Sequence[Population], function: Function | None = None) -> Result:
+    work = Work.begin(args, function)
+    old = Population.joined(inputs) if inputs else Population.empty(work.problem.dimensions, work.meter.equations)
+    points = turned_away(work, new_points(work, args))[: work.meter.left]
+    fresh = Population.fresh(points, work.meter(points))
+    if not work.quiet:
+        work.quiet = quiet_level(fresh.sizes)
+    on_line = work.meter.equations == 1 and work.problem.dimensions == 1
+    if on_line:
+        order = np.argsort(points[:, 0], kind="stable")
+        seek_line.sight(work, points[order, 0], fresh.residuals[order, 0])
+    samples = Population.joined([old, fresh])
+    born = evolve(work, samples, args)
+    samples = Population.joined([samples, born])
+    if not work.polish:
+        leave_niches(work, samples)
+    elif on_line:
+        samples = seek_line.seek(work, samples)
+    else:
+        seek.seek(work, samples, len(fresh) + len(born))
+    findings = work.report()
+    findings["median"] = float(np.median(fresh.sizes)) if len(fresh) and np.isfinite(fresh.sizes).any() else 0.0
+    findings["infinite"] = int((~np.isfinite(fresh.sizes)).sum())
+    return Result(samples, findings)
+
+
+def new_points(work: Work, args: Mapping[str, Any]) -> Array:
+    """The next points of the cell's own sequence: each falls where the earlier ones left the widest gaps.
+
+    Kronecker's sequence by the generalised golden ratio, shifted at random; the ends of a stretch and the corners of the
+    box, where border roots are, come with the first visit.
+    """
+    dimensions, first, count = work.problem.dimensions, int(args["first"]), int(args["fresh"])
+    ratio = 2.0
+    for _ in range(64):
+        ratio = (1.0 + ratio) ** (1.0 / (dimensions + 1))
+    steps = ratio ** -np.arange(1.0, dimensions + 1)
+    shift = genome.uniform(genome.stream(work.keys.seed, int(args["place"]), 0, SHIFT), dimensions)
+    index = np.arange(first, first + count, dtype=np.float64)[:, None]
+    if str(args.get("starts", "unsearched")) == "uniform":
+        unit = genome.uniform(work.keys.stream(0, SHIFT), count * dimensions).reshape(count, dimensions)
+    else:
+        unit = (shift + index * steps) % 1.0
+    if first == 0 and dimensions == 1 and count > 2:
+        unit = np.concatenate([[[0.0], [1.0]], unit[2:]])
+    return np.asarray(work.cell_low + unit * (work.cell_high - work.cell_low))
+
+
+def turned_away(work: Work, points: Array) -> Array:
+    """Points near known roots are drawn anew: what is known is not searched again. (On the line they are brackets.)"""
+    dimensions = work.problem.dimensions
+    if not work.known or dimensions == 1 or not len(points):
+        return points
+    radius = known_radii(work)
+    for attempt in range(TURN_AWAY_TRIES):
+        near, away = neighbours(points, 1, work.places())
+        bad = np.flatnonzero(away[:, 0] < radius[near[:, 0]])
+        if not len(bad):
+            break
+        drawn = genome.uniform(work.keys.stream(attempt, RESEED), len(bad) * dimensions).reshape(-1, dimensions)
+        points[bad] = work.cell_low + drawn * (work.cell_high - work.cell_low)
+    return points
+
+
+def known_radii(work: Work) -> Array:
+    """How far around each known root nothing is sought: a third of the gap to the next one, a twentieth at most."""
+    places = work.places()
+    if len(places) < 2:
+        return np.full(len(places), 0.02)
+    _, gaps = neighbours(places, 1)
+    return np.minimum(gaps[:, 0] / 3.0, 0.05)
+
+
+def evolve(work: Work, samples: Population, args: Mapping[str, Any]) -> Population:
+    """Generations with niches, away from known roots; the best of the old stand among the parents."""
+    born = [Population.empty(work.problem.dimensions, work.meter.equations)]
+    active = np.flatnonzero(np.isfinite(samples.sizes))
+    if work.known and len(active):
+        near, away = neighbours(samples.points[active], 1, work.places())
+        active = active[away[:, 0] >= known_radii(work)[near[:, 0]]]
+    keep = int(args["population"])
+    if len(active) > keep:
+        active = np.sort(active[np.argsort(samples.sizes[active], kind="stable")[:keep]])
+    if len(active) < 4:
+        return born[0]
+    units, residuals = samples.points[active].copy(), samples.residuals[active].copy()
+    for number in range(int(args["generations"])):
+        count = min(max(4, len(active) // 2), work.meter.left)
+        if count < 1:
+            break
+        young = niche_generation(work.meter, units, residuals, work.keys, number, work.problem.bits, count)
+        born.append(Population.fresh(*young))
+    return Population.joined(born)
+
+
+def leave_niches(work: Work, samples: Population) -> None:
+    """Without the polish: roots within epsilon are announced, the other low places are left open."""
+    spacing = float(np.clip(np.median(neighbours(samples.points, 1)[1]), 1e-9, 0.1)) if len(samples) > 1 else 0.1
+    for row in seek.niches(samples):
+        at, size = samples.points[row], float(samples.sizes[row])
+        if size <= work.problem.epsilon:
+            announce(work, at, size)
+        elif not seek._near_known(work, at):
+            work.leave_open(at, size, 2.0 * spacing)
+
+
+def announce(work: Work, at: Array, size: float) -> None:
+    """A root by the solution epsilon alone: merged within the closeness epsilon, of unknown kind."""
+    for number, root in enumerate(work.all_roots()):
+        if root.distance(at) <= work.closeness():
+            work.sightings.append(number)
+            return
+    work.sightings.append(len(work.known) + len(work.roots))
+    work.roots.append(Root(at, size, "unjudged"))
+
+
+def merge(args: Mapping[str, Any], inputs: Sequence[Population], function: Function | None = None) -> Result:
+    work = Work.begin(args, function)
+    samples = Population.joined(inputs) if inputs else Population.empty(work.problem.dimensions, work.meter.equations)
+    made = [Population.empty(work.problem.dimensions, work.meter.equations)]
+    clusters = list(args["clusters"])
+    for number, cluster in enumerate(clusters):
+        share = work.meter.left // (len(clusters) - number)
+        if work.continuum is not None or share < 12:
+            break
+        made.append(close(work, samples, cluster, number, share))
+    return Result(Population.joined(made), work.report())
+
+
+def close(work: Work, samples: Population, cluster: Mapping[str, Any], number: int, share: int) -> Population:
+    """One cluster: members, new ones around it, generations, and a polish of where they went."""
+    dimensions, end = work.problem.dimensions, work.meter.used + share
+    at, spread = np.array(cluster["at"]), float(np.clip(cluster["spread"], 1e-9, 0.25))
+    size = 8 + 3 * dimensions
+    away = np.abs(samples.points - at).max(axis=1)
+    usable = (away <= 2.0 * spread) & np.isfinite(samples.sizes)
+    rows = np.flatnonzero(usable)[np.argsort(away[usable], kind="stable")[: size // 2]]
+    drawn = genome.uniform(work.keys.stream(number, FILL), (size - len(rows)) * dimensions).reshape(-1, dimensions)
+    filled = np.clip(at + (2.0 * drawn - 1.0) * spread, 0.0, 1.0)
+    filled[0] = at
+    members = Population.joined([samples.chosen(rows), Population.fresh(filled, work.meter(filled))])
+    keys = type(work.keys)(work.keys.seed, genome.stream(work.keys.seed, work.keys.task, number, FILL))
+    room = (share - len(filled)) * 3 // 4 if work.polish else share - len(filled)
+    target = work.quiet if work.polish else 0.3 * work.problem.epsilon
+    points, residuals, left = close_in(
+        work.meter, members.points, members.residuals, keys, work.problem.bits, target, room
+    )
+    before = len(work.roots) + len(work.sightings)
+    last = Population.fresh(points, residuals)
+    settle(work, last, spread, left, end)
+    if len(work.roots) + len(work.sightings) == before:
+        work.leave_open(points[0], float(last.sizes[0]), max(4.0 * left, 1e-9))
+    return last
+
+
+def settle(work: Work, last: Population, spread: float, left: float, end: int) -> None:
+    best = float(last.sizes[0])
+    if not work.polish:
+        if best <= work.problem.epsilon:
+            announce(work, last.points[0], best)
+        return
+    if end - work.meter.used < 8:
+        return
+    if work.meter.equations == 1 and work.problem.dimensions == 1:
+        order = np.argsort(last.points[:, 0], kind="stable")
+        seek_line.seek(work, last.chosen(order), tries=2)
+        return
+    found = len(work.open)
+    seek.polish(work, last.points[:1], last.residuals[:1], max(left, 1e-7))
+    del work.open[found:]
+
+
+TASKS = {"explore": explore, "merge": merge}
+
+__all__ = ["TASKS", "Result", "explore", "judge", "merge", "norms"]
