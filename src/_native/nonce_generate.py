@@ -1,6 +1,6 @@
 """Writes nonce_generated_*.h: the inner loops of the Bitcoin nonce search, as straight-line x86 assembly.
 
-setup.py runs it before it compiles; by hand: ``python src/_native/nonce_generate.py [FOLDER]``.
+setup.py runs it before it compiles; by hand: `python src/_native/nonce_generate.py [FOLDER]`.
 
 The intuition.  A header's double SHA-256 is 128 rounds and 96 schedule words, but for a search over nonces
 most of the edges are constant: the midstate, the first three rounds, words 16 and 17, the padding, round 0
@@ -11,17 +11,22 @@ addend, and nobody edits rounds by hand.
 The complications.
 
 * Constants depend on the header, so the code names them by a slot in the kernel's memory, and a table says
-  what to put there: a number plus at most one symbol (Symbol below) that C computes for each header.
-* Values are virtual registers; a linear scan gives them real ones (``Code.allocate``).  Where the window of
+  what to put there: a number plus at most one symbol (`SYMBOLS`) that C computes for each header.
+* Values are virtual registers; a linear scan gives them real ones (`Code.allocate`).  Where the window of
   16 schedule words does not fit (AVX2 has 16 registers), words live in memory and are loaded at each use.
-* The hybrids compute the schedules of 8 nonces in vector registers and the rounds with sha256rnds2, one
-  hash a stream, four streams at once.  The vector code of one batch is woven evenly between the rounds of
-  another: in one iteration of the loop, `schedule 1 of batch i` beside `rounds 2 of i-2`, then `schedule 2
-  of i-1` beside `rounds 1 of i`.  So nothing is ever waited for, at the price of two batches to fill.
-* Measured on Zen 4: sha256rnds2 starts once a cycle and runs beside *ymm* shifts, adds and xors for free,
-  but a *zmm* operation takes a pipe for two cycles and holds it up, and vpternlog (three sources, as
-  sha256rnds2 has) cannot run beside it at all.  Hence ymm and two xors instead of zmm and one vpternlog:
-  that alone took the hybrid from 85 cycles a hash to under 70.
+* The hybrids compute the schedules of a batch of nonces in vector registers, and the rounds with sha256rnds2, one
+  hash a chain.  The vector code of one batch is woven evenly between the rounds of others: in one iteration of the
+  loop, `schedule 1 of batch i, schedule 2 of i-1` beside `rounds 2 of i-2, rounds 1 of i`.  What is read was stored
+  long before, and nothing waits, at the price of two batches to fill.  The rounds of batch i may begin in the same
+  iteration as its schedule because they run behind it: at each place of the text the word has been stored.
+* sha256rnds2 has a latency of 4 cycles and can start once a cycle, so four chains side by side have no slack at all:
+  take five or six where registers allow.
+* Measured on Zen 4: sha256rnds2 runs beside *ymm* shifts, adds and xors for free.  A *zmm* shift takes both shift
+  pipes, of which sha256rnds2 needs one, and vpternlog (three sources, as sha256rnds2 has) cannot run beside it.
+  Hence ymm and two xors instead of zmm and one vpternlog: 69 cycles a hash instead of 90.
+* That holds while the core is ours.  When another tenant runs on its other hardware thread, only half of the 6
+  instructions a cycle are left; the ymm hybrid has 300 a hash and takes 105 cycles, the zmm hybrid (`wide`) has 200
+  and takes 99.  So both are here, and timing chooses.
 """
 
 from __future__ import annotations
@@ -156,22 +161,22 @@ def second_schedule(code: Code, base: int) -> Schedule:
     return Schedule(code, words, {}, base)
 
 
-def nonce_word(code: Code, nonces: int, step: int) -> Value:
+def nonce_word(code: Code, nonces: int) -> Value:
     """Loads the next nonces, steps them, and gives their big-endian words."""
     value = code.load(nonces)
-    code.store(code.add_constant(value, Constant(step)), nonces)
+    code.store(code.add_constant(value, Constant(code.target.lanes)), nonces)
     return code.swap_bytes(value)
 
 
 # --- the hybrids: schedules in vectors, rounds in sha256rnds2 --------------------------------------------------
-def lane_offset(lane: int) -> int:
-    """Where unpacking puts the 8 bytes of a lane, in a row of 64."""
-    return (32 if lane & 2 else 0) + (16 if lane & 4 else 0) + (8 if lane & 1 else 0)
+def lane_offset(lane: int, width: int) -> int:
+    """Where unpacking two vectors of `width` bytes puts the 8 bytes of a lane, in a row of twice that."""
+    return (lane & 2) // 2 * width + lane // 4 * 16 + (lane & 1) * 8
 
 
 @dataclass
 class Feed:
-    """What one half of the streams eats: 64 bytes a step (an 8-byte pair of w + k a lane), or one constant pair."""
+    """What the chains of one hash eat: a row a step (an 8-byte pair of w + k for each lane), or one constant pair."""
 
     start: int  # of the row with the word that a and e still lack
     pairs: list[int] = field(default_factory=list)  # offsets
@@ -180,7 +185,7 @@ class Feed:
 
 def store_pair(code: Code, left: Value, right: Value, offset: int) -> None:
     code.store(code.low_pair(left, right), offset)
-    code.store(code.low_pair(left, right, "hdq"), offset + 32)
+    code.store(code.low_pair(left, right, "hdq"), offset + code.target.bytes)
 
 
 def store_start(code: Code, word: Value, offset: int) -> None:
@@ -205,14 +210,14 @@ def store_feed(code: Code, schedule: Schedule, first: int, last: int, feed: Feed
             continue
         left = code.spread(left) if isinstance(left, Constant) else left
         right = code.spread(right) if isinstance(right, Constant) else right
-        feed.pairs.append(code.memory.reserve(64, 64))
+        feed.pairs.append(code.memory.reserve(2 * code.target.bytes, 64))
         feed.shared.append(False)
         store_pair(code, left, right, feed.pairs[-1])
 
 
 def transposed(code: Code, offset: int) -> list[Value]:
-    """Eight xmm rows of four words, as four vectors of eight lanes."""
-    rows = [code.load(offset + 32 * i) for i in range(4)]
+    """Rows of four words, one of 16 bytes a lane, as four vectors."""
+    rows = [code.load(offset + code.target.bytes * i) for i in range(4)]
     low = [code.low_pair(rows[i], rows[i + 1]) for i in (0, 2)]
     high = [code.low_pair(rows[i], rows[i + 1], "hdq") for i in (0, 2)]
     return [code.low_pair(one, two, kind) for one, two in (low, high) for kind in ("lqdq", "hqdq")]
@@ -228,13 +233,14 @@ class Chain:
     feed: Feed
     start: list[Constant]
     lane: int
+    width: int  # of a vector, in bytes
     finish: Finish
 
     def lines(self, memory: Memory, register: int) -> list[str]:
         """Items to be woven: a load with its sha256rnds2, or what comes before and after them."""
         a, b, c, d, e, f, g, h = self.start
         abef, cdgh = f"%%xmm{register}", f"%%xmm{register + 1}"
-        place = lane_offset(self.lane)
+        place = lane_offset(self.lane, self.width)
         result = [
             f"vmovddup {self.feed.start + place}(%[m]), {abef}",
             f"vpaddd {memory.words(f, e, b, a)}(%[m]), {abef}, {abef}",
@@ -272,42 +278,41 @@ def woven(left: list[str], right: list[str]) -> list[str]:
 
 def hybrid(target: Target, groups: tuple[int, ...]) -> Kernel:
     memory = Memory(4 if target.evex else 32)
-    nonces = memory.reserve(32, 64)
-    tr = memory.reserve(256, 64)
-    final = memory.reserve(64, 64)
-    window = memory.reserve(64 * 32, 64)
-    feeds = [Feed(memory.reserve(64, 64)), Feed(memory.reserve(64, 64))]
+    width, lanes = target.bytes, target.lanes
+    nonces = memory.reserve(width, 64)
+    states = memory.reserve(8 * width, 64)
+    final = memory.reserve(2 * width, 64)
+    window = 0 if target.window_in_registers else memory.reserve(64 * width, 64)
+    feeds = [Feed(memory.reserve(2 * width, 64)), Feed(memory.reserve(2 * width, 64))]
 
     one = Code(target, memory)
-    word = nonce_word(one, nonces, 8)
+    word = nonce_word(one, nonces)
     store_start(one, word, feeds[0].start)
     schedule = first_schedule(one, word, window)
     store_feed(one, schedule, 4, 64, feeds[0])
 
     two = Code(target, memory)
     schedule = second_schedule(two, window)
-    for half, places in ((tr + 128, (7, 6, 3, 2)), (tr, (5, 4, 1, 0))):
+    for half, places in ((states + 4 * width, (7, 6, 3, 2)), (states, (5, 4, 1, 0))):
         for place, value in zip(places, transposed(two, half), strict=True):
             schedule.put(place, two.add_constant(value, Constant(0, f"MID{place}")))
     store_start(two, schedule.get(0), feeds[1].start)
     store_feed(two, schedule, 1, 61, feeds[1])
-    rows_of_final = [two.load(final), two.load(final + 32)]
-    found(two, two.do("vshufps $0xdd, {1}, {0}, {d}", *rows_of_final))
-
-    start_1 = [Constant(0, f"STATE{i}") for i in range(8)]
-    start_2 = round_0_of_second()
+    ends = [two.load(final), two.load(final + width)]
+    found(two, two.do("vshufps $0xdd, {1}, {0}, {d}", *ends))
 
     def keep_state(lane: int, abef: str, cdgh: str) -> list[str]:
-        place = tr + 32 * (lane % 4) + 16 * (lane // 4)
-        return [f"vmovdqa {abef}, {place}(%[m])", f"vmovdqa {cdgh}, {place + 128}(%[m])"]
+        place = states + width * (lane % 4) + 16 * (lane // 4)
+        return [f"vmovdqa {abef}, {place}(%[m])", f"vmovdqa {cdgh}, {place + 4 * width}(%[m])"]
 
     def keep_e(lane: int, abef: str, cdgh: str) -> list[str]:
-        return [f"vmovq {abef}, {final + lane_offset(lane)}(%[m])"]
+        return [f"vmovq {abef}, {final + lane_offset(lane, width)}(%[m])"]
 
-    chains = [Chain(feeds[1], start_2, lane, keep_e) for lane in range(8)]
-    chains += [Chain(feeds[0], start_1, lane, keep_state) for lane in range(8)]
+    start = [Constant(0, f"STATE{i}") for i in range(8)]
+    chains = [Chain(feeds[1], round_0_of_second(), lane, width, keep_e) for lane in range(lanes)]
+    chains += [Chain(feeds[0], start, lane, width, keep_state) for lane in range(lanes)]
     body = woven(side_by_side(memory, chains, groups), one.allocate() + two.allocate())
-    return Kernel(memory, body, nonces, 8, 2)
+    return Kernel(memory, body, nonces, lanes, 2)
 
 
 def round_0_of_second() -> list[Constant]:
@@ -369,9 +374,9 @@ def vector_rounds(code: Code, schedule: Schedule, state: list[Value], first: int
 def vector(target: Target) -> Kernel:
     memory = Memory(4 if target.evex else 32)
     nonces = memory.reserve(target.bytes, 64)
-    window = memory.reserve(64 * target.bytes, 64)
+    window = 0 if target.window_in_registers else memory.reserve(64 * target.bytes, 64)
     code = Code(target, memory)
-    word = nonce_word(code, nonces, target.lanes)
+    word = nonce_word(code, nonces)
     state = [code.spread(Constant(0, f"STATE{i}")) for i in range(8)]
     state[0], state[4] = code.add(state[0], word), code.add(state[4], word)
     state = vector_rounds(code, first_schedule(code, word, window), state, 4, 63, 64)
@@ -390,6 +395,7 @@ def vector(target: Target) -> Kernel:
 BANNER = "/* Written by nonce_generate.py: do not edit. */\n"
 KERNELS: dict[str, Callable[[], Kernel]] = {
     "avx512_sha": lambda: hybrid(Target("y", True, False, tuple(range(13, 32)), True), (6, 5, 5)),
+    "avx512_sha_wide": lambda: hybrid(Target("z", True, False, tuple(range(13, 32)), True), (6, 5, 5, 6, 5, 5)),
     "avx512": lambda: vector(Target("z", True, True, tuple(range(32)), True)),
     "sha_ni": lambda: hybrid(Target("y", False, False, tuple(range(9, 16)), False), (4, 4, 4, 4)),
     "avx2": lambda: vector(Target("y", False, False, tuple(range(16)), False)),

@@ -22,6 +22,7 @@
   }
 
 NONCE_X86(avx512_sha, "avx512f,avx512bw,avx512vl,avx512dq", NONCE_LOW, NONCE_HIGH)
+NONCE_X86(avx512_sha_wide, "avx512f,avx512bw,avx512vl,avx512dq", NONCE_LOW, NONCE_HIGH)
 NONCE_X86(avx512, "avx512f,avx512bw", NONCE_LOW, NONCE_HIGH)
 NONCE_X86(sha_ni, "avx2", NONCE_LOW)
 NONCE_X86(avx2, "avx2", NONCE_LOW)
@@ -41,6 +42,7 @@ static unsigned nonce_x86_features(void) {
 }
 
 static int nonce_has_avx512_sha(void) { return (nonce_x86_features() & 7) == 7; }
+static int nonce_has_avx512_sha_wide(void) { return nonce_has_avx512_sha(); }
 static int nonce_has_avx512(void) { return (nonce_x86_features() & 3) == 3; }
 static int nonce_has_sha_ni(void) { return (nonce_x86_features() & 5) == 5; }
 static int nonce_has_avx2(void) { return (nonce_x86_features() & 1) == 1; }
@@ -48,8 +50,9 @@ static int nonce_has_avx2(void) { return (nonce_x86_features() & 1) == 1; }
 #define NONCE_X86_ENTRY(name, chunk)                                                                             \
   {#name, name##_lanes, name##_delay, chunk, name##_nonces, name##_rows, sizeof name##_rows / sizeof name##_rows[0], \
    nonce_has_##name, nonce_run_##name},
-#define NONCE_X86_KERNELS            \
-  NONCE_X86_ENTRY(avx512_sha, 32768) \
+#define NONCE_X86_KERNELS                 \
+  NONCE_X86_ENTRY(avx512_sha, 32768)      \
+  NONCE_X86_ENTRY(avx512_sha_wide, 32768) \
   NONCE_X86_ENTRY(avx512, 32768)     \
   NONCE_X86_ENTRY(sha_ni, 32768)   \
   NONCE_X86_ENTRY(avx2, 32768)
