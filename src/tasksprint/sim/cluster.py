@@ -262,7 +262,11 @@ class Cluster:
 
     def left(self, client: ClientHost) -> None:
         client.crash()
-        self.world.after(self.world.between(10, 3_000) * MS_US, self.client_faults.restart, client)
+        self.world.after(self.world.between(10, 3_000) * MS_US, self._come_back, client)
+
+    def _come_back(self, client: ClientHost) -> None:
+        if not client.running:
+            client.start()
 
     def may_crash_scheduler(self, voter: int, job: int) -> bool:
         times = self._scheduler_crashes.get((voter, job), 0)

@@ -71,8 +71,10 @@ class NodeProcess:
 
     def _crash(self) -> None:
         self.world.counters.hit("node crashed")
+        attempt_id = name_of(self.queue[0][0])
         self.end()
         self.host.nodes.pop(self.number, None)
+        self.host.core.node_failed(self.number, attempt_id, "crash", "killed by signal 9", self.host.now_ms())
         self.host.core.node_gone(self.number, "crash", "killed by signal 9", self.host.now_ms())
 
     def cancel(self, attempt_id: AttemptId) -> None:
