@@ -6,12 +6,12 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from tests.paxos.world import storm
 
 from tasksprint.paxos.acceptor import Acceptor
 from tasksprint.paxos.election import Election
 from tasksprint.paxos.proposer import Proposer
 from tasksprint.paxos.replica import Replica
-from tests.paxos.world import storm
 
 
 def cutting_accept(self: Acceptor, start: int, entries: list[bytes]) -> bool:
@@ -65,7 +65,9 @@ PLANTS: dict[str, tuple[type, str, Callable[..., Any]]] = {
     "a read index of this ballot alone": (
         Proposer, "read", lambda self, token: self.reads_waiting.append((token, self.acceptor.decided))
     ),
-    "two leaders in one ballot": (Election, "next_ballot", lambda self, promised: (max(promised[0], self.seen[0]) + 1, 1)),
+    "two leaders in one ballot": (
+        Election, "next_ballot", lambda self, promised: (max(promised[0], self.seen[0]) + 1, 1)
+    ),
 }
 
 

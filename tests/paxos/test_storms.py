@@ -6,7 +6,6 @@ from collections import Counter
 from collections.abc import Callable
 
 import pytest
-
 from tests.paxos.world import storm
 
 SEEDS = 12  # of each block; set from outside for a longer hunt

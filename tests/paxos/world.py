@@ -17,6 +17,10 @@ import msgspec
 from tasksprint.paxos import AnyMessage, AnyRecord, Replica, Timing
 from tasksprint.paxos import messages as said
 
+FAULTS = (
+    "crash", "crash", "start", "start", "start", "cut", "cut", "heal", "pause", "net", "compact", "compact", "isolate",
+    "resign", "leader", "leader", "swap", "swap", "star",
+)
 TIMING = Timing(heartbeat_ms=40, election_ms=200)
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(AnyMessage).decode
@@ -279,6 +283,7 @@ class Node:
         state = _encode(self.applied[:index])
         records = [_encode(record) for record in replica.compact(index, state)]
         self.disk.queue.append(("rotate", 0, records, (index, state)))
+        self.world.at(self.world.now + self.world.disk_delay(self.id), self.write_done, self.life)
         self.world.counts["compacted"] += 1
         self.turn()
 
@@ -354,7 +359,8 @@ class World:
             self.at(self.now + delay, self.nodes[to].receive, source, data)
 
     def disk_delay(self, id: int) -> int:
-        return self.random.randrange(1, self.disk_ms + 1) * (20 if self.disk_ms > 3 and self.random.random() < 0.1 else 1)
+        stalls = self.disk_ms > 3 and self.random.random() < 0.1
+        return self.random.randrange(1, self.disk_ms + 1) * (20 if stalls else 1)
 
     def note(self, line: str) -> None:
         if self.trace is not None:
@@ -399,7 +405,9 @@ class World:
             raise Broken(f"{other} and {id} lead in {replica.ballot}")
         log = replica.acceptor.log
         for index, data in self.chosen.items():
-            if self.chosen_by[index] < replica.ballot and index >= log.first and (index > log.length or log.entry(index) != data):
+            if index < log.first or self.chosen_by[index] >= replica.ballot:
+                continue
+            if index > log.length or log.entry(index) != data:
                 raise Broken(f"leader {id} of {replica.ballot} lacks {index}")
 
     # --- faults -----------------------------------------------------------------------------------
@@ -407,8 +415,7 @@ class World:
         """One step of a random life: things break and heal."""
         dice = self.random
         node = self.nodes[dice.choice(self.voters)]
-        kind = dice.choice(("crash", "crash", "start", "start", "start", "cut", "cut", "heal", "pause", "net", "compact",
-                            "compact", "isolate", "resign", "leader", "leader", "swap", "swap", "star"))
+        kind = dice.choice(FAULTS)
         if kind == "leader":
             leaders = [node for node in self.nodes.values() if node.replica is not None and node.replica.is_leader]
             node, kind = (dice.choice(leaders) if leaders else node), dice.choice(("crash", "isolate", "pause"))

@@ -209,9 +209,7 @@ class Proposer:
         follower.heard_ms = now_ms
         follower.round = max(follower.round, message.round)
         if follower.promise is None:
-            if message.round > 0:
-                self._ask(follower, 0)
-            return
+            return  # the heartbeats bring it a Prepare
         if message.length > follower.match:
             follower.match = message.length
             self.commit()
@@ -313,7 +311,7 @@ class Proposer:
             self.out.append((follower.id, message, 0))
             follower.told = decided
             if follower.mark_round == 0:
-                follower.mark_round, follower.mark_sent = self.round, follower.next - 1
+                follower.mark_round, follower.mark_sent = self.round, follower.next - 1 if follower.opened else 0
         self.reads_asked += [(self.round, token, index) for token, index in self.reads_waiting]
         self.reads_waiting.clear()
 

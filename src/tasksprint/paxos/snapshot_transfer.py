@@ -71,11 +71,15 @@ class Sender:
 class Receiver:
     """The follower's side: what has come of one snapshot."""
 
-    __slots__ = ("_buffer", "_key")
+    __slots__ = ("_ahead", "_buffer", "_key")
 
     def __init__(self) -> None:
-        self._key: tuple[int, int, bytes] = (0, 0, b"")
+        self._begin((0, 0, b""))
+
+    def _begin(self, key: tuple[int, int, bytes]) -> None:
+        self._key = key
         self._buffer = bytearray()
+        self._ahead: dict[int, bytes] = {}  # chunks that overtook others
 
     def take(self, chunk: SnapshotChunk) -> tuple[int, bytes | None]:
         """(bytes here, the whole snapshot when this chunk completed it)."""
@@ -83,13 +87,15 @@ class Receiver:
         if key != self._key:
             if not 0 <= chunk.total <= SNAPSHOT_MAX_BYTES:
                 return 0, None
-            self._key = key
-            self._buffer = bytearray()
+            self._begin(key)
         if chunk.offset == len(self._buffer):
             self._buffer += chunk.data
+            while data := self._ahead.pop(len(self._buffer), b""):
+                self._buffer += data
+        elif chunk.offset > len(self._buffer) and len(self._ahead) < 2 * CHUNKS_IN_FLIGHT:
+            self._ahead[chunk.offset] = chunk.data
         if len(self._buffer) < chunk.total:
             return len(self._buffer), None
         whole = bytes(self._buffer)
-        self._key = (0, 0, b"")
-        self._buffer = bytearray()
+        self._begin((0, 0, b""))
         return (len(whole), whole) if digest(whole) == chunk.digest else (0, None)
