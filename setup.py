@@ -31,7 +31,7 @@ TRACE = switched_on("TASKSPRINT_TRACE")
 SANITIZE = switched_on("TASKSPRINT_SANITIZE")
 
 directives = {"language_level": 3, "boundscheck": False, "wraparound": False, "embedsignature": True}
-compile_flags = ["-O3", "-fno-strict-aliasing", "-Wall", "-Wno-unused-function"]
+compile_flags = ["-O3", "-g0", "-fno-strict-aliasing", "-Wall", "-Wno-unused-function"]
 link_flags: list[str] = []
 macros: list[tuple[str, str]] = []
 if TRACE:
