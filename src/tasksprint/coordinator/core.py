@@ -105,7 +105,7 @@ class Coordinator:
         self._heard: dict[str, None] = {}
         self._unfed: dict[int, None] = {}  # jobs whose warm copy here has events to come
         self._feed_at = 0
-        self._offered: dict[str, int] = {}  # client → last sequence of reports offered under our ballot
+        self._offered: dict[tuple[str, int], int] = {}  # session → last sequence of reports offered under our ballot
         self._next_tick = 0
         self._last_tick = now_ms
         self._tick_in_flight = False
@@ -240,10 +240,11 @@ class Coordinator:
             return
         state = self.machine.client(message.client)
         assert state is not None
-        offered = max(self._offered.get(message.client, 0), state.acked)
+        session = (message.client, message.incarnation)
+        offered = max(self._offered.get(session, 0), state.acked)
         if message.sequence != offered + 1:
             return  # a retry of what is in flight or done, or from beyond a gap: the acknowledgement will tell
-        self._offered[message.client] = message.sequence
+        self._offered[session] = message.sequence
         self._offer(Reports(message.client, message.incarnation, message.sequence, message.reports))
 
     def _leave(self, link: int, message: wire.LeaveCluster) -> None:
@@ -502,7 +503,8 @@ class Coordinator:
         out = self.replica.take()
         if out.install is not None:
             self._install(*out.install)
-            self._effects.append(effects.Rotate(out.write, *out.install, self._encode(out.records)))
+            whole = self.replica.compact(*out.install)  # the new segment must say again what was promised and accepted
+            self._effects.append(effects.Rotate(out.write, *out.install, self._encode(whole)))
         elif out.records:
             sync = any(type(record) is not Decided for record in out.records)
             self._effects.append(effects.Write(out.write, self._encode(out.records), sync))
