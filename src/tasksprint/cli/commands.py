@@ -72,7 +72,9 @@ def run_program() -> None:
         code = error.code
         print(f"tasksprint: {error}", file=sys.stderr)
     except click.ClickException as error:
-        error.show()
+        context = getattr(error, "ctx", None)
+        hint = f" (see `{context.command_path} --help`)" if context is not None else ""
+        print(f"tasksprint: {error.format_message()}{hint}", file=sys.stderr)
         code = error.exit_code
     except (click.Abort, KeyboardInterrupt):
         code = 130

@@ -97,21 +97,30 @@ def show(report: dict[str, Any]) -> None:
             role = "leader" if said["leading"] else f"follows {said['leader'] or 'nobody'}"
             table.add_row(address, str(said["id"]), role, ".".join(map(str, said["ballot"])), str(said["applied"]))
     console.print(table)
-    for title, rows in (("clients", report.get("cluster", {}).get("clients")), ("jobs", report.get("jobs"))):
-        if rows is None:
-            continue
-        console.print(f"\n{len(rows)} {title}", style="bold")
-        if rows:
-            columns = list(rows[0])
-            listed = Table(*columns, box=None)
-            for row in rows:
-                listed.add_row(*(_cell(row.get(column)) for column in columns))
-            console.print(listed)
+    if "cluster" in report:
+        rows = report["cluster"]["clients"]
+        console.print(f"\n{len(rows)} client{'' if len(rows) == 1 else 's'}", style="bold")
+        _list(console, rows, ("client", "address", "slots", "labels", "ready", "waiting", "holds"))
+    if "jobs" in report:
+        rows = [{**row, "tasks": f"{row['done']}/{row['started']}"} for row in report["jobs"]]
+        console.print(f"\n{len(rows)} job{'' if len(rows) == 1 else 's'}", style="bold")
+        _list(console, rows, ("job", "name", "state", "tasks", "failed", "error"))
     for name, value in (report.get("job") or {}).items():
-        console.print(f"{name}: {_cell(value)}", markup=False)
+        console.print(f"{name}: {_cell(value)}", markup=False, soft_wrap=True)
+
+
+def _list(console: Any, rows: list[dict[str, Any]], columns: tuple[str, ...]) -> None:
+    """Lines of columns; ids are never cut, so that they can be copied."""
+    cells = [[_cell(row[column]).splitlines()[0] if row[column] else _cell(row[column]) for column in columns] for row in rows]
+    widths = [max(len(column), *(len(row[place]) for row in cells)) if cells else 0 for place, column in enumerate(columns)]
+    for line in [list(columns), *cells] if cells else []:
+        text = "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True))
+        console.print(text.rstrip(), markup=False, soft_wrap=True)
 
 
 def _cell(value: Any) -> str:
+    if isinstance(value, list) and all(isinstance(each, str) for each in value):
+        return ",".join(value)
     return value if isinstance(value, str) else json.dumps(value)
 
 

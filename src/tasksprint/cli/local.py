@@ -62,9 +62,11 @@ class LocalCluster:
         clients: int = 1,
         slots: int | None = None,
         data_dir: Path | None = None,
+        supervise: bool = True,
         note: Callable[[str], None] = lambda text: None,
     ) -> None:
         self.replicas, self.clients, self.slots = replicas, clients, slots
+        self.supervise = supervise  # start again what dies
         self.keep = data_dir is not None
         self.folder = Path(data_dir) if data_dir is not None else Path()
         self.note = note
@@ -150,6 +152,8 @@ class LocalCluster:
             said = member.child.tail.splitlines()
             reason = said[-1].removeprefix("tasksprint: ") if said else describe_exit(code)
             self.failed.set_result(f"{member.name} cannot run: {reason}")
+            return
+        if not self.supervise:
             return
         member.restarts += 1
         member.stopped.clear()

@@ -144,6 +144,7 @@ class JobState(Struct, array_like=True):
     restarted_at: int = -1
     started_ms: int = 0
     ended_ms: int = 0
+    second_attempts: int = 0  # attempts beyond the first of each task and its replicas
 
     last_event: int = 0
     events: list[Event] = []  # those after the last save

@@ -65,6 +65,7 @@ def job(world: World, job: JobState) -> dict[str, Any]:
         "saved": job.saved[0],
         "ordered": job.ordered,
         "nondeterministic": job.nondeterministic,
+        "second_attempts": job.second_attempts,
         "made_again": job.reruns,
         "refused": job.refused,
         "parked": job.parked_count,

@@ -1,0 +1,131 @@
+"""kill -9 in the middle of a job: the job ends with the same bytes, and the shot is proved to have landed."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import pytest
+import uvloop
+
+from tasksprint.view.operations import JobSpec
+from tests.cluster import jobs
+from tests.cluster.harness import PATIENCE_S, Field, contents, field
+
+pytestmark = pytest.mark.cluster
+Job = tuple[JobSpec, bytes]
+Proof = Callable[[], Awaitable[None]]
+
+
+def _word_count(folder: Path) -> Job:
+    return jobs.word_count(jobs.text(folder / "text")), b""
+
+
+def _chain(folder: Path) -> Job:
+    return jobs.program("chain", {"chains": 4, "steps": 25, "wait_s": 0.01})
+
+
+async def _leader(at: Field, job: str) -> Proof:
+    before = await at.leader()
+    name = f"coordinator-{before['id']}"
+    pid = at.shoot(name)
+
+    async def proof() -> None:
+        after = await at.leader()
+        assert after["ballot"] > before["ballot"], "a new ballot"
+        assert at.pid(name) != pid, "a new process"
+
+    return proof
+
+
+async def _follower(at: Field, job: str) -> Proof:
+    leader = await at.leader()
+    name = next(name for name in at.cluster.members if name.startswith("coord") and name != f"coordinator-{leader['id']}")
+    pid = at.shoot(name)
+
+    async def proof() -> None:
+        assert (await at.leader())["ballot"] == leader["ballot"], "the leader leads on"
+        assert at.pid(name) != pid, "a new process"
+
+    return proof
+
+
+async def _client(at: Field, job: str) -> Proof:
+    pid = at.shoot("client-1")
+
+    async def proof() -> None:
+        assert at.pid("client-1") != pid, "a new process"
+        assert await _again(at, job) > 0, "a second attempt"
+
+    return proof
+
+
+async def _node(at: Field, job: str) -> Proof:
+    victim = at.children("client-1", "node")[0]
+    victim.kill()
+
+    async def proof() -> None:
+        assert not victim.is_running()
+        assert await _again(at, job) > 0, "a second attempt"
+
+    return proof
+
+
+async def _scheduler(at: Field, job: str) -> Proof:
+    leader = await at.leader()
+    name = f"coordinator-{leader['id']}"
+    victim = at.children(name, "scheduler")[0]
+    victim.kill()
+
+    async def proof() -> None:
+        assert not victim.is_running()
+        assert (await at.leader())["ballot"] == leader["ballot"], "the coordinator leads on"
+        assert (await at.status(f"job:{job}"))["state"] == "done"
+
+    return proof
+
+
+async def _again(at: Field, job: str) -> int:
+    """How many attempts were placed beyond the first of their task."""
+    return int((await at.status(f"job:{job}"))["second_attempts"])
+
+
+SHOTS = {"leader": _leader, "follower": _follower, "client": _client, "node": _node, "scheduler": _scheduler}
+
+
+@pytest.mark.parametrize("make", [_word_count, _chain], ids=["word count", "chain"])
+def test_a_job_outlives_every_kind_of_death(make: Callable[[Path], Job], tmp_path: Path) -> None:
+    """One cluster, one undisturbed run, then a run for each kind of death."""
+
+    async def story() -> None:
+        spec, program = make(tmp_path)
+        async with field(tmp_path / "cluster", replicas=3, clients=2, slots=1) as at:
+            expected = contents(await at.end(await at.start(spec, program)))
+            for kind, shot in SHOTS.items():
+                job = await at.start(spec, program)
+                seen = await at.middle(job, at_least=5)
+                proof = await shot(at, job)
+                assert 0 < seen.done < seen.started
+                assert contents(await at.end(job)) == expected, kind
+                await proof()
+
+    uvloop.run(asyncio.wait_for(story(), 3 * PATIENCE_S))
+
+
+def test_all_coordinators_start_again_from_their_folders(tmp_path: Path) -> None:
+    async def story() -> None:
+        spec, program = _chain(tmp_path)
+        async with field(tmp_path / "cluster", replicas=3, clients=1, slots=2) as at:
+            expected = contents(await at.end(await at.start(spec, program)))
+            job = await at.start(spec, program)
+            seen = await at.middle(job, at_least=5)
+            pids = [at.shoot(f"coordinator-{number}") for number in (1, 2, 3)]
+            outcome = await at.end(job)
+            assert 0 < seen.done < seen.started
+            assert contents(outcome) == expected
+            assert not set(pids) & {at.pid(f"coordinator-{number}") for number in (1, 2, 3)}, "new processes"
+
+    uvloop.run(asyncio.wait_for(story(), 3 * PATIENCE_S))
+
+
