@@ -231,7 +231,7 @@ class Actor:
             "size": 10,
             "read": 1,
             "run_us": 1_000,
-            "values": {key: b"1" for key in mine.keys},
+            "values": dict.fromkeys(mine.keys, b"1"),
             "inputs": [self.used(job, one) for one in dict.fromkeys(number for number, _ in mine.prerequisites)],
         }
         return Done(job, number, mine.attempt, **{**fields, **changes})

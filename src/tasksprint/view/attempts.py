@@ -19,6 +19,8 @@ def attach(world: World, job: JobState, task: Task, client: Client, kind: int) -
     """Assign the task to the client."""
     number = task.last_attempt + 1
     task.last_attempt = number
+    if number > task.start.replicas:
+        job.second_attempts += 1
     attempt = Attempt(number, client.id, kind)
     first = not task.attempts
     task.attempts = (attempt,) if first else (*task.attempts, attempt)
@@ -99,8 +101,9 @@ def close(world: World, job: JobState, task: Task, attempt: Attempt) -> None:
     if client is None:
         return
     here = client.attempts.get(job.number)
-    if here is None or here.pop(task.number, None) is None:
+    if here is None or here.get(task.number) is not attempt:
         return
+    del here[task.number]
     count(world, client, attempt.kind, -1)
     client.args_bytes -= len(task.start.args)
     if task.inputs:

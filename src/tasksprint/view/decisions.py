@@ -17,7 +17,6 @@ import msgspec
 from tasksprint.codec import DIGEST_BYTES
 from tasksprint.limits import (
     ARGS_BYTES,
-    EVENTS_UNANSWERED,
     KEYS_MAX,
     LABELS_MAX,
     NAME_CHARS,
@@ -298,8 +297,3 @@ def fail_job(world: World, operation: FailJob) -> None:
     job = running(world, operation)
     if job is not None:
         world.doom(job, operation.error)
-
-
-def kept_events(job: JobState) -> int:
-    """Events that were answered since the last save: how many a scheduler that starts again must be fed."""
-    return min(job.decided - job.saved[0], EVENTS_UNANSWERED)

@@ -4,7 +4,15 @@ from __future__ import annotations
 
 import hashlib
 
-from tasksprint.limits import ERROR_BYTES, FINISHING_MS, JOBS_KEPT, NAME_CHARS, PROGRAM_BYTES, PROGRAM_CHUNK_BYTES
+from tasksprint.limits import (
+    ERROR_BYTES,
+    FINISHING_MS,
+    JOBS_KEPT,
+    NAME_CHARS,
+    PROGRAM_BYTES,
+    PROGRAM_CHUNK_BYTES,
+    PROGRAMS_SPARE,
+)
 from tasksprint.view import attempts, events, supply, tasks
 from tasksprint.view.operations import Finish, JobSpec, ProgramChunk, Submit
 from tasksprint.view.part import JobEnded
@@ -21,6 +29,7 @@ def program_chunk(world: World, chunk: ProgramChunk) -> None:
         if chunk.part != 0 or not 1 <= chunk.parts <= PROGRAM_BYTES // PROGRAM_CHUNK_BYTES * 2:
             world.refuse("program chunk")
             return
+        drop_spare_programs(world)
         program = world.programs[chunk.hash] = Program([], chunk.parts, ended=world.ended_count)
     if program.complete or chunk.part < len(program.parts):
         return
@@ -43,6 +52,13 @@ def complete_program(world: World, name: str, program: Program) -> None:
         world.refuse("program hash")
         return
     program.parts, program.complete = [whole], True
+
+
+def drop_spare_programs(world: World) -> None:
+    """Programs that nobody has submitted a job for must not pile up."""
+    spare = [name for name, program in world.programs.items() if program.ended >= 0]
+    for name in spare[: max(0, len(spare) - PROGRAMS_SPARE + 1)]:
+        del world.programs[name]
 
 
 def drop_programs(world: World) -> None:
@@ -110,7 +126,7 @@ def finish(world: World, job: JobState, action: Finish) -> str:
             return f"finish names task {number}, which has no result: {task.error or 'it was killed'}"
     job.state, job.values = "finishing", action.values
     job.outputs = list(action.files)
-    job.early, job.withheld, job.timers = [], {}, {}
+    job.early, job.withheld, job.timers, job.withheld_bytes = [], {}, {}, 0
     world.changed.ended.append(job.number)
     world.note("finishing", job.number)
     world.touch(job)

@@ -39,7 +39,7 @@ def tick(world: World, operation: Tick) -> None:
         world.refuse("tick")
         return
     compare(world, operation)
-    step = max(0, min(operation.step_ms, TICK_STEP_MAX_MS))
+    step = capped_step(operation)
     world.time_ms += step
     for name in operation.heard:
         hear(world, name)
@@ -53,6 +53,11 @@ def tick(world: World, operation: Tick) -> None:
         else:
             jobs.over(world, job, "done", f"its outputs were not collected within {FINISHING_MS // 60_000} minutes")
     adapt(world, step)
+
+
+def capped_step(operation: Tick) -> int:
+    """A leader that slept does not kill everybody when it wakes."""
+    return max(0, min(operation.step_ms, TICK_STEP_MAX_MS))
 
 
 def compare(world: World, operation: Tick) -> None:

@@ -20,7 +20,9 @@ from tasksprint.limits import (
     WINDOW_WORK_MS,
 )
 from tasksprint.view import attempts, supply, tasks
+from tasksprint.view.lanes import need_of
 from tasksprint.view.operations import Done, Failed, Lost, Report, Reports, Returned, Unreachable
+from tasksprint.view.placement import eligible
 from tasksprint.view.records import DONE, FAILED, GONE, KILLED, Attempt, Client, JobState, Task
 from tasksprint.view.world import World
 
@@ -242,25 +244,23 @@ def unreachable(world: World, job: JobState, task: Task, client: Client, report:
         attempts.detach(world, job, consumer, attempt, cancel=True)
         attempts.place_again(world, job, consumer)
     else:
-        supply_anew(world, job, task, client)
+        supply_anew(world, job, task, client, report.holder)
 
 
 def place_elsewhere(world: World, task: Task, client: Client) -> bool:
     """Whether another client might run it, that has not complained yet."""
-    taken = {attempt.client for attempt in task.attempts}
+    need, taken = need_of(task), {attempt.client for attempt in task.attempts}
     return any(
-        name != client.id and name not in task.shunned and name not in taken and can_run(world.clients[name], task)
+        name != client.id and name not in task.shunned and name not in taken and eligible(world.clients[name], need)
         for name in world.silence
     )
 
 
-def can_run(client: Client, task: Task) -> bool:
-    return client.slots >= task.start.cores and all(label in client.labels for label in task.start.labels)
-
-
-def supply_anew(world: World, job: JobState, task: Task, client: Client) -> None:
-    """Nobody else can fetch it either: run it where the consumer is, or anywhere but where it is."""
+def supply_anew(world: World, job: JobState, task: Task, client: Client, holder: str) -> None:
+    """Nobody else can fetch it either: the supplier runs again, elsewhere if there is an elsewhere."""
     client.avoids[job.number].pop(task.number, None)
+    if holder not in task.shunned:
+        task.shunned = (*task.shunned, holder)
     if task.state == DONE and not task.again:
         for name in supply.holders(world, job, task):
             supply.unhold(world, job, task, world.clients[name])

@@ -80,6 +80,11 @@ class Events(Chunk, tag="events"):
     events: list[Event]
 
 
+class Withheld(Chunk, tag="withheld"):
+    job: int
+    events: list[Event]
+
+
 class Open(Chunk, tag="open"):
     """Small tables of a job that may be long, in their order."""
 
@@ -91,7 +96,7 @@ class End(Chunk, tag="end"):
     chunks: int
 
 
-AnyChunk = Clients | Holds | Programs | Job | Tasks | Events | Open | End
+AnyChunk = Clients | Holds | Programs | Job | Tasks | Events | Withheld | Open | End
 _encode = msgspec.msgpack.Encoder().encode
 _head = msgspec.msgpack.Decoder(Head)
 _chunk = msgspec.msgpack.Decoder(AnyChunk)
@@ -133,11 +138,13 @@ def chunks(world: World) -> Iterator[AnyChunk]:
     for name, program in world.programs.items():
         yield Programs(name, program)
     for job in world.jobs.values():
-        yield Job(msgspec.structs.replace(job, tasks={}, events=[], open={}))
+        yield Job(msgspec.structs.replace(job, tasks={}, events=[], withheld={}, open={}))
         for piece in slices(job.tasks.values()):
             yield Tasks(job.number, piece)
         for piece in slices(job.events):
             yield Events(job.number, piece)
+        for piece in slices(job.withheld.values()):
+            yield Withheld(job.number, piece)
         for piece in slices(job.open):
             yield Open(job.number, piece)
     for piece in slices(world.clients.values()):
@@ -206,6 +213,8 @@ def read_chunk(world: World, chunk: AnyChunk) -> None:
             world.jobs[chunk.job].tasks.update({task.number: task for task in chunk.tasks})
         case Events():
             world.jobs[chunk.job].events += chunk.events
+        case Withheld():
+            world.jobs[chunk.job].withheld.update({event.task: event for event in chunk.events})
         case Open():
             world.jobs[chunk.job].open.update(dict.fromkeys(chunk.open))
         case Clients():

@@ -109,10 +109,10 @@ def done(world: World, job: JobState, task: Task, attempt: Attempt, client: Clie
     supplied = bool(task.attempts)
     attempts.close(world, job, task, attempt)
     changed = False
-    if task.state == OPEN:
-        record(world, job, task, report)
-    else:
+    if task.again:
         changed = record_again(world, job, task, report)
+    else:
+        record(world, job, task, report)
     supply.hold(world, job, task, client, report.attempt)
     result_here(world, job, task, supplied=supplied, changed=changed)
 
