@@ -102,7 +102,8 @@ def test_a_link_that_is_there_already_is_not_followed(tmp_path: Path) -> None:
     (tmp_path / "elsewhere").mkdir()
     (out / "lib").symlink_to(tmp_path / "elsewhere")
     with pytest.raises(ProgramError, match="lib is a link: remove it"):
-        unpack_program(packed(("lib/x", b"")), out)
+        unpack_program(packed(("first", b""), ("lib/deep/x", b"")), out)
+    assert [path.name for path in out.iterdir()] == ["lib"]
     assert list((tmp_path / "elsewhere").iterdir()) == []
 
 

@@ -80,10 +80,11 @@ def test_what_was_sent_before_close_still_arrives(run: Run) -> None:
         server = await listening(there)
         link = await connect_once(server.address, "peer", identity("c"), here.handlers)
         link.send(b"x" * 3_000_000)
+        link.send(b"last words")
         link.close()
         link.send(b"too late")
         await there.until(lambda: bool(there.closed))
-        assert list(map(len, there.payloads)) == [3_000_000]
+        assert list(map(len, there.payloads)) == [3_000_000, 10]
         await server.close()
 
     run(check())

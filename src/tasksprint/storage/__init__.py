@@ -2,9 +2,8 @@
 
 - `Journal`: a replica's durable records and snapshots.  `on_durable(write)` means: on the disk, whatever happens next.
 - `MemoryJournal`: the same promise on a simulated disk that can crash, for the simulator.
-- `Shelf`: a client's results, with spill; `publish`: a folder of results, all of it or nothing.
-- `pack_program` / `unpack_program`: a job's files as bytes, checked on the way in and out.
-- `read_secret` / `make_secret`: the cluster's secret, in a file that only its owner may read.
+- `shelf.Shelf`: a client's results, with spill; `publish.publish`: a folder of results, all of it or nothing.
+- `programs`: a job's files as bytes, checked on the way in and out.
 
 Every error is a StorageError: one line that says what was wrong, where, and what to do.
 """

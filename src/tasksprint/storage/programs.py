@@ -53,13 +53,11 @@ def unpack_program(data: bytes, folder: Path) -> None:
     """Write the files into `folder`, over those of the same name.  Raises ProgramError before anything is written."""
     files = read_packed(data)
     for file in files:
+        _check_inside(folder, folder / file.name)
+    for file in files:
         path = folder / file.name
         path.parent.mkdir(parents=True, exist_ok=True)
-        _check_inside(folder, path)
         _write(path, file)
-
-
-unpack = unpack_program
 
 
 def content_hash(data: bytes) -> str:

@@ -5,7 +5,8 @@ reaches its user from a side that has not shown the cluster's secret.  `Server` 
 was given; `Dialer` keeps one link to an address for as long as it is wanted; `connect_once` is for commands.
 
 Promises: payloads of one link arrive in order or not at all; `on_closed` is called once for each `on_up`, with the
-reason; what waits to be written is bounded (LINK_BUFFER_BYTES); nothing here reads a payload.
+reason; what waits to be written is bounded (LINK_BUFFER_BYTES); nothing here reads a payload.  `secret` keeps the file
+that all of it rests on.
 """
 
 from tasksprint.transport.dialer import Dialer, connect_once
