@@ -50,17 +50,28 @@ def to_units(words: Words) -> Array:
     return np.minimum(words.astype(np.float64) / top, 1.0)
 
 
-def neighbours(units: Array, count: int, among: Array | None = None) -> tuple[Rows, Array]:
-    """The nearest others of each point, nearest first, and their distances (greatest difference of a coordinate)."""
+def neighbours(units: Array, count: int, among: Array | None = None, rows: Rows | None = None) -> tuple[Rows, Array]:
+    """The nearest others of each point, nearest first, and their distances (greatest difference of a coordinate).
+
+    `among` are other points to look among; without it the points themselves, of which `rows` may choose whose
+    neighbours are wanted. Ties go to the lower row.
+    """
     others = units if among is None else among
-    distances = np.zeros((len(units), len(others)))
-    for axis in range(units.shape[1]):
-        np.maximum(distances, np.abs(units[:, None, axis] - others[None, :, axis]), out=distances)
+    rows = np.arange(len(units)) if rows is None else rows
+    wanted = units[rows]
+    distances = np.abs(wanted[:, None, 0] - others[None, :, 0])
+    for axis in range(1, units.shape[1]):
+        np.maximum(distances, np.abs(wanted[:, None, axis] - others[None, :, axis]), out=distances)
     if among is None:
-        np.fill_diagonal(distances, np.inf)
-    count = min(count, max(1, len(others) - (among is None)))
-    order = np.argsort(distances, axis=1, kind="stable")[:, :count]
-    return order, np.take_along_axis(distances, order, axis=1)
+        distances[np.arange(len(rows)), rows] = np.inf
+    count = max(1, min(count, len(others) - (among is None)))
+    if count == 1:
+        order = np.argmin(distances, axis=1)[:, None]
+        return order, np.take_along_axis(distances, order, axis=1)
+    some = np.sort(np.argpartition(distances, count - 1, axis=1)[:, :count], axis=1)
+    near = np.take_along_axis(distances, some, axis=1)
+    order = np.argsort(near, axis=1, kind="stable")
+    return np.take_along_axis(some, order, axis=1), np.take_along_axis(near, order, axis=1)
 
 
 def flip_window(distance: float, bits: int) -> tuple[int, int]:

@@ -68,6 +68,7 @@ class Work:
     poles: int = 0
     misses: int = 0
     polished: int = 0
+    hits: int = 0  # polishes that ended in a root, known or new
     judged: int = 0
 
     @classmethod
@@ -125,6 +126,7 @@ class Work:
         number = self.meet(at, size)
         if number is not None:
             self.sightings.append(number)
+            self.hits += 1
             return True
         if self.meter.left < 2 * len(at) + 8 or self.continuum is not None:
             return False
@@ -142,6 +144,7 @@ class Work:
             return True
         self.sightings.append(len(self.known) + len(self.roots))
         self.roots.append(Root(at, size, kind, multiplicity))
+        self.hits += 1
         return True
 
     def leave_open(self, at: Array, size: float, spread: float) -> None:
@@ -159,6 +162,7 @@ class Work:
             "poles": self.poles,
             "misses": self.misses,
             "polished": self.polished,
+            "hits": self.hits,
             "quiet": self.quiet,
             "used": self.meter.used,
         }

@@ -97,15 +97,17 @@ def kind_of(meter: Meter, at: Array, residuals: Array) -> tuple[str, int | None,
     return SINGULAR, None, free
 
 
-def order_on_line(meter: Meter, at: Array) -> int | None:
+def order_on_line(meter: Meter, at: Array, quiet: float) -> int | None:
     """To which order one function of one unknown vanishes: how fast it grows away from the root."""
-    for step in (1e-4, 1e-3):
+    for step in (1e-6, 1e-4, 1e-2):
         points = around(at, np.array([[1.0], [-1.0]]), step)
         points = np.concatenate([points, around(at, np.array([[1.0], [-1.0]]), 2 * step)])
         sizes = norms(meter(points))
         once, twice = sizes[:2].sum(), sizes[2:].sum()
-        if not (np.isfinite(twice) and once > 0):
+        if not np.isfinite(twice):
             return None
+        if once <= 3.0 * quiet:  # rounding noise: look from farther away
+            continue
         order = float(np.log2(twice / once))
         if abs(order - round(order)) < 0.15 and round(order) >= 1:
             return round(order)

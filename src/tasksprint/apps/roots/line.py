@@ -89,19 +89,24 @@ class Crossing:
     value: Array
     root: Array  # bool
     pole: Array  # bool: |f| grows as the bracket shrinks
+    unfinished: Brackets  # what the allowance was not enough for
 
 
-def solve(meter: Meter, brackets: Brackets, quiet: float) -> Crossing:
-    """Shrink brackets to the resolution of the numbers, or until the residual is noise."""
+def solve(meter: Meter, brackets: Brackets, quiet: float, reference: Array | None = None) -> Crossing:
+    """Shrink brackets to the resolution of the numbers, or until the residual is noise.
+
+    `reference` is how large |f| is around each bracket, for those that were shrunk before and have low ends already.
+    """
     a, fa, b, fb = (column.copy() for column in (brackets.a, brackets.fa, brackets.b, brackets.fb))
     first = np.maximum(np.abs(fa), np.abs(fb))
+    level = first if reference is None else np.maximum(first, reference)
     width = np.abs(b - a)
     c, fc = a.copy(), fa.copy()
     portion, live = np.full(len(a), 0.5), np.ones(len(a), dtype=bool)
     pole = np.zeros(len(a), dtype=bool)
     for _ in range(TURNS_MAX):
-        rows = np.flatnonzero(live)
-        if not rows.size or meter.left <= 0:
+        rows = np.flatnonzero(live)[: meter.left]
+        if not rows.size:
             break
         x = a[rows] + portion[rows] * (b[rows] - a[rows])
         fx = meter(x[:, None])[:, 0]
@@ -118,8 +123,9 @@ def solve(meter: Meter, brackets: Brackets, quiet: float) -> Crossing:
     nearer = np.abs(fa) <= np.abs(fb)
     position, value = np.where(nearer, a, b), np.where(nearer, fa, fb)
     shrunk = (np.abs(value) <= quiet) | (np.abs(b - a) <= 1e-12)
-    root = ~pole & shrunk & ((np.abs(value) <= SMALL * first) | (np.abs(value) <= quiet))
-    return Crossing(position, value, root, pole)
+    root = ~pole & shrunk & ((np.abs(value) <= SMALL * level) | (np.abs(value) <= quiet))
+    rest = live & np.isfinite(fa) & np.isfinite(fb)
+    return Crossing(position, value, root, pole, Brackets(a[rest], fa[rest], b[rest], fb[rest]))
 
 
 def _portions(a: Array, fa: Array, b: Array, fb: Array, c: Array, fc: Array, tolerance: float) -> Array:
@@ -153,8 +159,8 @@ def approach(meter: Meter, triples: Triples, quiet: float) -> Touch:
     past = [f_best.copy()]
     brackets = Brackets.empty()
     for turn in range(TOUCH_TURNS_MAX):
-        rows = np.flatnonzero(live)
-        if not rows.size or meter.left <= 0:
+        rows = np.flatnonzero(live)[: meter.left]
+        if not rows.size:
             break
         slow = turn % 3 == 2
         x = _proposals(left[rows], f_left[rows], best[rows], f_best[rows], right[rows], f_right[rows], slow)

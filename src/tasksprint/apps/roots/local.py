@@ -35,7 +35,7 @@ def search(
             populations[order["number"]] = result.population
             following = state.ended(order["number"], result.findings)
         queue = following
-        needed = {number for order in queue for number in order["inputs"]} | {cell["chain"] for cell in state.cells}
+        needed = state.needed()
         populations = {number: kept for number, kept in populations.items() if number in needed}
         if watch is not None:
             watch(state)

@@ -23,6 +23,7 @@ EXPLORE, MERGE = "explore", "merge"
 SAME, BLURRED = 1e-7, 1e-3  # of the box, as in `findings`
 SMALLEST = 16  # evaluations that are worth a task
 DEAD_MAX = 256
+OPEN_MAX = 64
 CLUSTERS_A_TASK = 4
 
 Order = dict[str, Any]
@@ -74,6 +75,7 @@ class Search:
         self.continuum: list[float] | None = None
         self.merge_share = 0.2 if options["polish"] else 0.7
         self.success = 0.5
+        self.credit = 0.0  # evaluations that merges may still claim
         self.poles = self.infinite = self.failed = 0
         self.done = False
 
@@ -96,8 +98,8 @@ class Search:
         return [] if self.done else self._plan(news)
 
     def _fold(self) -> dict[str, int]:
-        known, news = len(self.roots), {EXPLORE: 0, MERGE: 0, "polished": 0, "sightings": 0}
-        medians, self.open = [], []
+        known, news = len(self.roots), {EXPLORE: 0, MERGE: 0, "polished": 0, "hits": 0}
+        medians: list[float] = []
         for number in sorted(self.findings):
             order, findings = self.orders.pop(number), self.findings[number]
             if findings is None:
@@ -107,11 +109,11 @@ class Search:
             self.used += int(findings["used"])
             news[order["kind"]] += self._take_roots(findings, known)
             news["polished"] += int(findings["polished"])
-            news["sightings"] += len(findings["sightings"])
+            news["hits"] += int(findings["hits"])
             self.poles += int(findings["poles"])
             self.infinite += int(findings.get("infinite", 0))
             self.continuum = self.continuum or findings["continuum"]
-            self.open += [{**row, "task": number} for row in findings["open"]]
+            self.open += [{**row, "tasks": [number]} for row in findings["open"]]
             if order["kind"] == EXPLORE:
                 self.cells[order["args"]["place"]]["chain"] = number
                 medians.append(float(findings["median"]))
@@ -126,15 +128,17 @@ class Search:
     def _weigh(self, news: dict[str, int]) -> None:
         """Shift evaluations to the kind of task that finds more for what it was given."""
         if news["polished"]:
-            self.success = 0.5 * self.success + 0.5 * min(1.0, news["sightings"] / news["polished"])
-        if not self.options["polish"] or self.round < 2:
+            self.success = 0.5 * self.success + 0.5 * min(1.0, news["hits"] / news["polished"])
+        if not self.options["polish"]:
             return
+        least = 0.05 if self.success > 0.6 else 0.15 if self.success > 0.3 else 0.3
         merged = news[MERGE] / max(self.merge_share, 0.02)
         explored = news[EXPLORE] / max(1.0 - self.merge_share, 0.02)
         if merged > explored:
             self.merge_share = min(0.6, 1.5 * self.merge_share)
         elif merged < explored or not news[MERGE]:
-            self.merge_share = max(0.05, 0.8 * self.merge_share)
+            self.merge_share = 0.8 * self.merge_share
+        self.merge_share = max(least, self.merge_share)
 
     def _take_roots(self, findings: Piece, known: int) -> int:
         """New roots in; sightings are counted for the root that they turn out to be. Gives how many are new."""
@@ -156,6 +160,8 @@ class Search:
         for number, other in enumerate(self.roots):
             away = distance(root["at"], other["at"])
             sharp = root["kind"] == other["kind"] == "crossing" and root["multiplicity"] == 1 == other["multiplicity"]
+            if root.get("signs") != other.get("signs"):  # neighbours on the line turn the sign opposite ways
+                continue
             reach = self._closeness() if "unjudged" in (root["kind"], other["kind"]) else SAME if sharp else BLURRED
             if away <= reach:
                 return number
@@ -175,7 +181,9 @@ class Search:
             return []
         self.round += 1
         clusters = self._clusters()
-        merges, spent = self._merges(clusters, int(self.merge_share * share))
+        self.credit += self.merge_share * share
+        merges, spent = self._merges(clusters, min(int(self.credit), share))
+        self.credit = min(self.credit - spent, 2.0 * self._cluster_cost())
         orders = [*merges, *self._explorations(share - spent)]
         for order in orders:
             self.orders[order["number"]] = order
@@ -235,7 +243,7 @@ class Search:
         if not self.options["polish"]:
             part = 0.4
         elif self.dimensions == 1:
-            part = 0.6
+            part = 0.4
         else:
             part = 0.25 if self.dimensions <= 3 else 0.15
         return max(4, int(part * allowance))
@@ -249,22 +257,26 @@ class Search:
     def _clusters(self) -> list[Piece]:
         """Open places that lie together become one, the lowest speaking for it; known and fruitless ones are left out."""
         closeness, clusters = self._closeness(), []
+        radii = self._radii()
         for row in sorted(self.open, key=lambda row: (row["size"], row["at"])):
-            if any(distance(row["at"], root["at"]) <= self._radius(root) for root in self.roots):
+            if any(distance(row["at"], root["at"]) <= radius for root, radius in zip(self.roots, radii, strict=True)):
                 continue
             for cluster in clusters:
                 if distance(row["at"], cluster["at"]) <= max(closeness, min(0.5 * cluster["spread"], 0.05)):
-                    cluster["tasks"] = sorted({*cluster["tasks"], row["task"]})
+                    cluster["tasks"] = sorted({*cluster["tasks"], *row["tasks"]})
                     break
             else:
                 if not self._fruitless(row):
-                    clusters.append({**row, "tasks": [row["task"]]})
+                    clusters.append(dict(row))
         return clusters
 
-    def _radius(self, root: Piece) -> float:
+    def _radii(self) -> list[float]:
         """Around a known root nothing is searched: a third of the gap to the next one, the closeness epsilon at most."""
-        gaps = [distance(root["at"], other["at"]) for other in self.roots if other is not root]
-        return min(self._closeness(), min(gaps, default=1.0) / 3.0)
+        closeness, radii = self._closeness(), []
+        for root in self.roots:
+            gaps = (distance(root["at"], other["at"]) for other in self.roots if other is not root)
+            radii.append(min(closeness, min(gaps, default=1.0) / 3.0))
+        return radii
 
     def _fruitless(self, row: Piece) -> bool:
         """A place that was closed in on before, and is not lower by half since, is given up."""
@@ -284,12 +296,19 @@ class Search:
             orders.append(self._order(MERGE, inputs, each * len(batch), clusters=places))
             spent += each * len(batch)
             self.dead = [*places, *self.dead][:DEAD_MAX]
+        self.open = clusters[len(chosen) : len(chosen) + OPEN_MAX]
         return orders, spent
 
     def _cluster_cost(self) -> int:
         if not self.options["polish"]:
             return 200 + 150 * self.dimensions
         return 60 * self.dimensions + (60 if self.equations == 1 else 30)
+
+    def needed(self) -> set[int]:
+        """Tasks whose populations may still be asked for."""
+        running = {number for order in self.orders.values() for number in order["inputs"]}
+        later = {number for row in self.open for number in row["tasks"]}
+        return running | later | {cell["chain"] for cell in self.cells}
 
     # what came out
 

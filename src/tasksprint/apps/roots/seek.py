@@ -19,6 +19,7 @@ from tasksprint.apps.roots.simplex import Simplexes
 from tasksprint.native import genome
 
 Rows = NDArray[np.int64]
+OLD_MAX = 256  # untried samples of earlier visits that are looked at again
 OTHERS = 0.2  # of the polishes go to samples that are no niche
 PICK = 21  # purpose of random streams
 
@@ -32,19 +33,25 @@ def polish_limit(dimensions: int, equations: int) -> int:
     return 130 * dimensions if equations == 1 else 40 + 12 * dimensions
 
 
-def niches(samples: Population) -> Rows:
-    """Rows that are lower than their nearest neighbours, the lowest first."""
-    dimensions = samples.points.shape[1]
-    near, _ = neighbours(samples.points, min(dimensions + 1, 4))
+def niches(samples: Population, fresh: int) -> Rows:
+    """Untried rows that are lower than their nearest neighbours, the lowest first: of the last `fresh`, and of the
+    lowest older ones."""
     sizes = samples.sizes
-    low = sizes <= sizes[near].min(axis=1)
-    rows = np.flatnonzero(low & np.isfinite(sizes))
+    untried = np.flatnonzero(~samples.tried & np.isfinite(sizes))
+    old, new = untried[untried < len(samples) - fresh], untried[untried >= len(samples) - fresh]
+    if len(old) > OLD_MAX:
+        old = old[np.argsort(sizes[old], kind="stable")[:OLD_MAX]]
+    rows = np.concatenate([old, new])
+    if not len(rows) or len(samples) < 2:
+        return rows
+    near, _ = neighbours(samples.points, min(samples.points.shape[1] + 1, 4), rows=rows)
+    rows = rows[sizes[rows] <= sizes[near].min(axis=1)]
     return rows[np.argsort(sizes[rows], kind="stable")]
 
 
 def starts(work: Work, samples: Population, fresh: int, room: int) -> Rows:
     """Which samples to polish: untried niches, and some of the `fresh` last samples that are none."""
-    niche = [row for row in niches(samples) if not samples.tried[row] and not _near_known(work, samples.points[row])]
+    niche = [row for row in niches(samples, fresh) if not near_known(work, samples.points[row])]
     others = max(1, int(room * OTHERS)) if work.meter.equations >= work.problem.dimensions else 0
     chosen = niche[: max(1, room - others)]
     last = np.arange(max(0, len(samples) - fresh), len(samples))
@@ -54,7 +61,7 @@ def starts(work: Work, samples: Population, fresh: int, room: int) -> Rows:
     return np.array([*chosen, *extra[: max(0, room - len(chosen))]] if others else chosen, dtype=np.int64)
 
 
-def _near_known(work: Work, at: Array) -> bool:
+def near_known(work: Work, at: Array) -> bool:
     """Within a third of the gap between roots, where one knows what a polish would find."""
     places = work.places()
     if len(places) == 0:
@@ -77,12 +84,15 @@ def seek(work: Work, samples: Population, fresh: int) -> None:
     if not len(rows):
         return
     samples.tried[rows] = True
-    polish(work, samples.points[rows], samples.residuals[rows], _spacing(samples))
+    polish(work, samples.points[rows], samples.residuals[rows], spacing(samples, rows))
 
 
-def _spacing(samples: Population) -> float:
-    _, distances = neighbours(samples.points, 1)
-    return float(np.clip(np.median(distances), 1e-6, 0.1)) if len(samples) > 1 else 0.05
+def spacing(samples: Population, rows: Rows) -> float:
+    """How far these rows are from their neighbours, typically."""
+    if len(samples) < 2:
+        return 0.1
+    _, distances = neighbours(samples.points, 1, rows=rows)
+    return float(np.clip(np.median(distances), 1e-6, 0.1))
 
 
 def polish(work: Work, at: Array, residuals: Array, spread: float) -> None:

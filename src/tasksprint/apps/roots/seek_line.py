@@ -16,9 +16,11 @@ from tasksprint.apps.roots.population import Population
 from tasksprint.apps.roots.problem import Array
 
 FLANK = 1e-10  # of the box: where the sides of a known root stand
+REACH = 0.2  # of the box: farther away a known root explains nothing
+AROUND = 0.01  # of the box: how far around a bracket |f| is looked at
 LOCAL = 6  # samples to each side that a low place is measured against
 TRIES_MAX = 16  # low places that one visit polishes at most
-TRY_COST = 12  # evaluations, about
+CROSS_COST, TRY_COST = 11, 14  # evaluations, about
 
 
 def sight(work: Work, positions: Array, values: Array) -> None:
@@ -64,7 +66,10 @@ def seek(work: Work, samples: Population, tries: int = TRIES_MAX) -> Population:
     positions, values, rows = with_roots(samples, near)
     found = line.sign_changes(positions, values)
     real = np.minimum(np.abs(found.fa), np.abs(found.fb)) > 1e-299
-    _cross(work, line.Brackets(found.a[real], found.fa[real], found.b[real], found.fb[real]))
+    room = max(1, work.meter.left // CROSS_COST)  # those left over stand in the samples of the next visit
+    rows_kept = np.flatnonzero(real)[:room]
+    chosen = line.Brackets(*(column[rows_kept] for column in (found.a, found.fa, found.b, found.fb)))
+    samples = Population.joined([samples, _cross(work, chosen, _level(chosen, positions, values))])
     return _touch(work, samples, positions, values, rows, tries)
 
 
@@ -77,7 +82,7 @@ def _apart(work: Work, samples: Population) -> tuple[Population, list[float]]:
 
 def _keep_zero(work: Work, samples: Population, at: float) -> None:
     place = np.array([at])
-    if work.meet(place, 0.0) is not None or _explained(work, at):
+    if any(abs(root.at[0] - at) <= SAME for root in work.all_roots()):
         return
     if judge.is_plateau(work.meter, place, work.quiet):
         work.continuum = [at]
@@ -90,32 +95,54 @@ def _keep_zero(work: Work, samples: Population, at: float) -> None:
     _keep(work, at, 0.0, kind, (float(np.sign(signs[0])), float(np.sign(signs[1]))))
 
 
-def _explained(work: Work, at: float) -> bool:
-    return any(abs(root.at[0] - at) <= (BLURRED if root.multiplicity != 1 else SAME) for root in work.all_roots())
+def _explained(work: Work, at: float, signs: tuple[float, float]) -> bool:
+    """Whether a root that we have is this one. Two crossings side by side turn the sign opposite ways: never one root."""
+    for root in work.all_roots():
+        away = abs(root.at[0] - at)
+        if away <= SAME and root.signs == signs:
+            return True
+        if away <= BLURRED and root.signs == signs and root.multiplicity != 1:
+            return True
+    return False
 
 
 def _keep(work: Work, at: float, value: float, kind: str, signs: tuple[float, float]) -> None:
-    if _explained(work, at):
+    if _explained(work, at, signs):
         return
     place = np.array([at])
-    multiplicity = judge.order_on_line(work.meter, place) if work.meter.left >= 8 else None
+    multiplicity = judge.order_on_line(work.meter, place, work.quiet) if work.meter.left >= 8 else None
     if kind == judge.CROSSING and multiplicity is not None and multiplicity % 2 == 0 and 0.0 < at < 1.0:
         multiplicity = None
     if kind == judge.TANGENTIAL and multiplicity == 1:
         multiplicity = None
     work.sightings.append(len(work.known) + len(work.roots))
     work.roots.append(Root(place, abs(value), kind, multiplicity, signs))
+    work.hits += 1
 
 
-def _cross(work: Work, brackets: line.Brackets) -> None:
+def _level(brackets: line.Brackets, positions: Array, values: Array) -> Array:
+    """How large |f| is around each bracket, among the samples there."""
+    size = np.where(np.isfinite(values), np.abs(values), 0.0)
+    begins = np.searchsorted(positions, brackets.a - AROUND) - LOCAL
+    ends = np.searchsorted(positions, brackets.b + AROUND) + LOCAL
+    return np.array([size[max(0, begin) : end].max() for begin, end in zip(begins, ends, strict=True)])
+
+
+def _cross(work: Work, brackets: line.Brackets, level: Array | None = None) -> Population:
+    """Shrink brackets to roots. What could not be finished comes back as samples, for the next visit to go on from."""
     if not len(brackets):
-        return
+        return Population.empty(1, 1)
     work.polished += len(brackets)
-    done = line.solve(work.meter, brackets, work.quiet)
+    done = line.solve(work.meter, brackets, work.quiet, level)
     work.poles += int(done.pole.sum())
     for row in np.flatnonzero(done.root):
         left = np.sign(brackets.fa[row] if brackets.a[row] < brackets.b[row] else brackets.fb[row])
         _keep(work, float(done.position[row]), float(done.value[row]), judge.CROSSING, (float(left), float(-left)))
+    rest = done.unfinished
+    ends = np.concatenate([rest.a, rest.b])
+    values = np.concatenate([rest.fa, rest.fb])
+    good = np.isfinite(values)
+    return Population.fresh(ends[good, None], values[good, None])
 
 
 def _touch(work: Work, samples: Population, positions: Array, values: Array, rows: NDArray[np.int64], tries: int
@@ -125,7 +152,7 @@ def _touch(work: Work, samples: Population, positions: Array, values: Array, row
         return samples
     middle = rows[np.searchsorted(positions, triples.positions[:, 1])]
     fresh = (middle >= 0) & ~samples.tried[middle]
-    depth = _depths(triples, positions, values)
+    depth = _depths(work, triples, positions, values)
     order = [row for row in np.argsort(depth, kind="stable") if fresh[row]]
     order = order[: max(1, min(tries, work.meter.left // TRY_COST))]
     if not order:
@@ -140,7 +167,7 @@ def _touch(work: Work, samples: Population, positions: Array, values: Array, row
             work.continuum = [float(done.position[row])]
             return samples
         _keep(work, float(done.position[row]), float(done.value[row]), judge.TANGENTIAL, (sign, sign))
-    _cross(work, done.brackets)
+    unfinished = _cross(work, done.brackets)
     missed = np.flatnonzero(~done.root & ~done.met & np.isfinite(done.value))
     work.misses += len(missed)
     for row in missed:
@@ -148,15 +175,26 @@ def _touch(work: Work, samples: Population, positions: Array, values: Array, row
         work.leave_open(done.position[row : row + 1], abs(float(done.value[row])), spread)
     bottoms = Population.fresh(done.position[missed, None], done.value[missed, None])
     bottoms.tried[:] = True
-    return Population.joined([samples, bottoms])
+    return Population.joined([samples, bottoms, unfinished])
 
 
-def _depths(triples: line.Triples, positions: Array, values: Array) -> Array:
-    """How low the middle of each triple lies, beside the highest samples around it."""
+def _depths(work: Work, triples: line.Triples, positions: Array, values: Array) -> Array:
+    """How low the middle of each triple lies, beside the highest samples around it.
+
+    Next to a known root every sample is low. So the values are divided by the distances to the known roots on both
+    sides, once for a crossing and twice for a touch: only what they do not explain remains.
+    """
+    known = sorted((root.at[0], 1 if root.kind == judge.CROSSING else 2) for root in work.all_roots())
     size = np.where(np.isfinite(values), np.abs(values), 0.0)
-    places = np.searchsorted(positions, triples.positions[:, 1])
-    out = np.empty(len(triples))
-    for row, place in enumerate(places):
-        around = size[max(0, place - LOCAL) : place + LOCAL + 1]
-        out[row] = size[place] / max(float(around.max()), 1e-300)
-    return out
+    if known:
+        places, powers = np.array([place for place, _ in known]), np.array([power for _, power in known])
+        right = np.searchsorted(places, positions)
+        for side in (right - 1, right):
+            real = (side >= 0) & (side < len(places))
+            nearest = np.clip(side, 0, len(places) - 1)
+            away = np.minimum(np.abs(positions - places[nearest]), REACH)
+            size = size / np.where(real, np.maximum(away, FLANK), REACH) ** powers[nearest]
+    at = np.searchsorted(positions, triples.positions[:, 1])
+    windows = np.clip(at[:, None] + np.arange(-LOCAL, LOCAL + 1), 0, len(size) - 1)
+    highest = np.where(np.abs(values[windows]) > 1e-299, size[windows], 0.0).max(axis=1)
+    return np.asarray(size[at] / np.maximum(highest, 1e-300))

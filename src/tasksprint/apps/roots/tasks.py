@@ -48,7 +48,7 @@ def explore(args: Mapping[str, Any], inputs: Sequence[Population], function: Fun
     born = evolve(work, samples, args)
     samples = Population.joined([samples, born])
     if not work.polish:
-        leave_niches(work, samples)
+        leave_niches(work, samples, len(fresh) + len(born))
     elif on_line:
         samples = seek_line.seek(work, samples)
     else:
@@ -128,15 +128,19 @@ def evolve(work: Work, samples: Population, args: Mapping[str, Any]) -> Populati
     return Population.joined(born)
 
 
-def leave_niches(work: Work, samples: Population) -> None:
+def leave_niches(work: Work, samples: Population, fresh: int) -> None:
     """Without the polish: roots within epsilon are announced, the other low places are left open."""
-    spacing = float(np.clip(np.median(neighbours(samples.points, 1)[1]), 1e-9, 0.1)) if len(samples) > 1 else 0.1
-    for row in seek.niches(samples):
+    rows = seek.niches(samples, fresh)
+    if not len(rows):
+        return
+    samples.tried[rows] = True
+    spread = 2.0 * seek.spacing(samples, rows)
+    for row in rows:
         at, size = samples.points[row], float(samples.sizes[row])
         if size <= work.problem.epsilon:
             announce(work, at, size)
-        elif not seek._near_known(work, at):
-            work.leave_open(at, size, 2.0 * spacing)
+        elif not seek.near_known(work, at):
+            work.leave_open(at, size, spread)
 
 
 def announce(work: Work, at: Array, size: float) -> None:
@@ -198,7 +202,7 @@ def settle(work: Work, last: Population, spread: float, left: float, end: int) -
         return
     if work.meter.equations == 1 and work.problem.dimensions == 1:
         order = np.argsort(last.points[:, 0], kind="stable")
-        seek_line.seek(work, last.chosen(order), tries=2)
+        seek_line.seek(work, last.chosen(order), tries=4)
         return
     found = len(work.open)
     seek.polish(work, last.points[:1], last.residuals[:1], max(left, 1e-7))
