@@ -78,6 +78,7 @@ class Script:
 
     ordered = False
     can_save = True
+    repeatable = True  # the answer is the same, whatever happens
     luck = 0  # differs from copy to copy; only a script that is meant to part from others looks at it
 
     def on(self, event: Happening) -> list[AnyAction]:
@@ -251,6 +252,29 @@ class Noise(Script):
         return self.finish(len(self.done)) if len(self.done) == self.size else []
 
 
+class Moody(Script):
+    """Each copy starts the tasks in an order of its own: copies part, and the answer does not depend on it."""
+
+    repeatable = False
+
+    def init(self, args: Any) -> list[AnyAction]:
+        self.size = args["n"]
+        first = self.luck % self.size
+        order = [(first + index) % self.size for index in range(self.size)]
+        return [self.start("square", index, keys=["value"]) for index in order]
+
+
+class Aside(Script):
+    """Tasks that take no slot, beside those that take one."""
+
+    def init(self, args: Any) -> list[AnyAction]:
+        self.size = args["n"]
+        return [
+            self.start("square", index, keys=["value"], cores=index % 2, side_effects=index % 2 == 0)
+            for index in range(self.size)
+        ]
+
+
 class Hopeless(Script):
     """Decides that its own job fails."""
 
@@ -272,6 +296,8 @@ SCRIPTS: dict[str, type[Script]] = {
     "failing": Failing,
     "twins": Twins,
     "noise": Noise,
+    "moody": Moody,
+    "aside": Aside,
     "hopeless": Hopeless,
 }
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from tasksprint.sim.fetching import Fetcher
 from tasksprint.sim.network import Session
-from tasksprint.sim.scripts import Answer, text, undisturbed
+from tasksprint.sim.scripts import SCRIPTS, Answer, text, undisturbed
 from tasksprint.sim.world import MS_US, Process, Violation
 from tasksprint.view.operations import JobSpec
 from tasksprint.wire import messages as wire
@@ -223,6 +223,8 @@ class Submitter(Process):
         if ended.state == "cancelled":
             if not self.cancelled:
                 raise Violation("answer", f"{self.name}: cancelled, and nobody asked for it")
+            return
+        if not SCRIPTS[self.plan.script].repeatable:
             return
         if ended.state != self.expected.state:
             raise Violation("answer", f"{self.name} ({self.plan.script}) ended {ended.state}: {ended.error[:500]}")
