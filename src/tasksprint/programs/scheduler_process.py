@@ -181,12 +181,14 @@ class SchedulerProcess:
             self._child.resume()
 
     def _heard(self, message: Ready | Part | Saved) -> None:
-        self._renew()
+        if not isinstance(message, Ready):
+            self._renew()
         if isinstance(message, Part):
             self._owner.scheduler_part(self, message)
         elif isinstance(message, Saved):
             self._owner.scheduler_saved(self, message)
         else:
+            self._set_timer(0, None)
             self._owner.scheduler_ready(self, message)
 
     def _heard_stderr(self, data: bytes) -> None:
@@ -223,10 +225,7 @@ class SchedulerProcess:
 
     def _not_ready(self) -> None:
         self._timer = None
-        if self.talk.ready is None:
-            self._fail("start", f"the scheduler did not say 'ready' within {START_MS // 1000} s")
-        else:
-            self._renew()
+        self._fail("start", f"the scheduler did not say 'ready' within {START_MS // 1000} s")
 
     def _set_timer(self, delay_s: float, call: object) -> None:
         if self._timer is not None:
