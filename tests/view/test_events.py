@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from tests.view.stage import Stage, spec, task
+
 from tasksprint import limits
 from tasksprint.view import events
 from tasksprint.view.operations import Decide, Finish, KillTask, Leave, SetTimer, Submit
-from tests.view.stage import Stage, spec, task
 
 
 def test_an_ordered_scheduler_hears_ends_in_task_order() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 
 import pytest
+from tests.view.stage import Stage, spec, task
 
 from tasksprint import codec, limits
 from tasksprint.view import Corrupt, Machine, rolling
@@ -25,7 +26,6 @@ from tasksprint.view.operations import (
     Submit,
     pack_actions,
 )
-from tests.view.stage import Stage, spec, task
 
 
 def test_a_job_runs_from_submit_to_collected() -> None:

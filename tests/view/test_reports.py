@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import pytest
-
-from tasksprint import limits
-from tasksprint.view.operations import Done, Failed, KillTask, Leave, Lost, Release, Returned, Unreachable
-from tasksprint.view.part import Cancel, Drop, Supplier
 from tests.view.stage import Actor, Stage, digest_of, task
+
+from tasksprint.view.operations import Done, Failed, Held, KillTask, Leave, Lost, Release, Returned, Unreachable
+from tasksprint.view.part import Cancel, Drop, Supplier
 
 
 def stage_with(*tasks: object, clients: str = "a", slots: int = 4, **changes: object) -> tuple[Stage, int, list[Actor]]:
@@ -70,7 +69,8 @@ def test_a_killed_task_stays_killed() -> None:
     stage, job, (client,) = stage_with(task(1), task(2, 1), task(3, 2))
     report = client.done_report(1)
     stage.decide(job, KillTask(1), KillTask(1))
-    assert [change for change in client.poll() if isinstance(change, Cancel)] == [Cancel(1, 1, 1), Cancel(1, 2, 1), Cancel(1, 3, 1)]
+    cancels = [change for change in client.poll() if isinstance(change, Cancel)]
+    assert cancels == [Cancel(1, 1, 1), Cancel(1, 2, 1), Cancel(1, 3, 1)]
     client.report(report)
     assert stage.job().done == 0
     assert stage.ends() == [("task_failed", 2), ("task_failed", 3)]
@@ -138,7 +138,8 @@ def test_a_task_that_takes_three_clients_with_it_fails() -> None:
         assert actor.numbers() == [1, 2]
         stage.tick(times=15)
     assert stage.ends() == [("task_failed", 1), ("task_failed", 2)]
-    assert "client_died: 3 clients died" in stage.events()[-3].error or "client_died" in str(stage.events())
+    errors = [one.error for one in stage.events() if one.kind == "task_failed"]
+    assert errors[0] == "client_died: 3 clients died while they had this task"
     assert stage.job().tasks[1].tries == 0
 
 
@@ -231,7 +232,6 @@ def test_nobody_needs_it_nobody_makes_it_again() -> None:
     other = stage.join("b")
     assert client.numbers() == other.numbers() == []
     stage.decide(job, task(2, 1))
-    client.poll(), other.poll()
     assert sorted([*client.numbers(), *other.numbers()]) == [1, 2], "now somebody does"
 
 
@@ -242,11 +242,7 @@ def test_an_ancestor_is_not_made_again_when_the_lost_one_comes_back() -> None:
     held = dict(client.held)
     client.report(Lost(job, 2, 1), Lost(job, 1, 1))
     assert client.numbers() == [1, 2, 3]
-    from tasksprint.view.operations import Held
-
-    kept = [Held("job", 2, 1, held[job, 2][1], 10)]
-    client.join_held = kept  # type: ignore[attr-defined]
-    stage.join("a", slots=4, held=kept)
+    stage.join("a", slots=4, held=[Held("job", 2, 1, held[job, 2][1], 10)])
     assert client.numbers() == [3]
 
 
@@ -301,28 +297,27 @@ def rows(actor: Actor) -> list[tuple[int, str]]:
     return [(change.attempt, change.client) for change in actor.poll() if isinstance(change, Supplier)]
 
 
-def test_an_unreachable_result_another_place_for_the_consumer() -> None:
-    stage, job, (one, other) = stage_with(task(1), clients="ab", slots=1)
-    holder = one if one.numbers() else other
-    fetcher = other if holder is one else one
-    holder.done(1)
-    stage.apply(Leave(holder.name, holder.incarnation))
-    stage.job()
-    stage.join(holder.name, slots=1, held=[])
+def test_an_unreachable_result_another_copy_first_then_another_place() -> None:
+    """b and c hold the result of 1; a, which has room, is given 2 and reaches neither of them."""
+    stage, job, (fetcher, _, _) = stage_with(task(1, replicas=3), clients="abc")
+    result = digest_of("1/1")
+    stage.actors["b"].done(1)
+    stage.join("c", held=[Held("job", 1, 2, result, 10)])
+    for name in "bc":  # they are full
+        state = stage.machine.client(name)
+        assert state is not None
+        state.args_bytes += 1 << 30
+    stage.checked = False
     stage.decide(job, task(2, 1))
-    assert sorted([*one.numbers(), *other.numbers()]) == [1, 2]
-    fetcher = one if 2 in one.numbers() else other
-    holder = other if fetcher is one else one
-    if 1 in fetcher.numbers():
-        return
-    holder.done(1)
-    fetcher.poll()
+    assert fetcher.numbers() == [2]
     row = fetcher.suppliers[job, 1]
-    attempt = fetcher.attempts[job, 2].attempt
-    fetcher.report(Unreachable(job, 1, row.attempt, row.client, 2, attempt))
+    assert row.client == "b"
+    fetcher.report(Unreachable(job, 1, row.attempt, "b", 2, 1))
+    assert rows(fetcher) == [(2, "c")]
+    fetcher.report(Unreachable(job, 1, 2, "c", 2, 1))
     assert fetcher.numbers() == []
-    assert holder.numbers() == [2]
-    assert stage.machine.outputs(job) == []
+    assert [stage.actors[name].numbers() for name in "bc"] in ([[2], []], [[], [2]])
+    assert stage.job().tasks[1].holders == ("b", "c"), "one fetcher's word deletes nothing"
 
 
 def test_an_unreachable_result_the_supplier_runs_again_when_there_is_no_other_place() -> None:
@@ -347,4 +342,3 @@ def test_a_stale_complaint_changes_nothing() -> None:
     client.done(1)
     client.report(Unreachable(job, 1, 1, "x", 2, 9), Unreachable(job, 2, 1, "x", 1, 1))
     assert stage.job().refused == 2
-    assert limits.FETCH_TRIES > 0
