@@ -72,7 +72,8 @@ class Agreement:
         self.seats = {voter: Seat(self, voter) for voter in self.voters}
         for seat in self.seats.values():
             seat.peers = dict(self.seats)
-        self.faults = Faults(world, self.network, list(self.seats.values()), [seat.name for seat in self.seats.values()])
+        seats = list(self.seats.values())
+        self.faults = Faults(world, self.network, seats, [seat.name for seat in seats])
         self._proposed = 0
         self._token = 0
         self._mean_us = world.between(5, 100) * MS_US
@@ -160,9 +161,7 @@ class Agreement:
         self._until(lambda: any(seat.applied_index > chosen for seat in healed), "no new commit after the heal")
         self._mean_us = 1 << 50  # no more proposals: what there is must reach everybody
         self._until(
-            lambda: all(
-                seat.applied_index == len(self.truth.chosen) and not seat.replica.in_flight for seat in healed
-            ),
+            lambda: all(seat.applied_index == len(self.truth.chosen) and not seat.replica.in_flight for seat in healed),
             "the healed replicas do not converge",
         )
         world.note("converged")

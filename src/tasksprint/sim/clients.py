@@ -6,18 +6,16 @@ or do not.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from tasksprint import limits
 from tasksprint.client import effects
 from tasksprint.client.core import Client
-from tasksprint.client.effects import Result
-from tasksprint.codec import digest
 from tasksprint.sim.fetching import Fetcher
 from tasksprint.sim.network import Session
 from tasksprint.sim.nodes import NodeProcess
 from tasksprint.sim.world import MS_US, SECOND_US, Process
+from tasksprint.storage.shelf import Piece, Result, piece_digest, result_digest
 from tasksprint.view.operations import Held
 from tasksprint.wire import messages as wire
 
@@ -27,27 +25,13 @@ if TYPE_CHECKING:
 ShelfId = tuple[str, int, int]  # (job id, task, attempt)
 
 
-@dataclass(slots=True)
-class ScriptedPiece:
-    """A piece as JSON text."""
-
-    value: bytes
-    size: int
-    digest: bytes
-    is_file: bool = False
-
-    def read(self) -> bytes:
-        return self.value
-
-
-def piece_of(value: bytes) -> ScriptedPiece:
-    return ScriptedPiece(value, len(value), digest(value))
+def piece_of(value: bytes) -> Piece:
+    return Piece(len(value), piece_digest(value), False, value)
 
 
 def result_of(values: dict[str, bytes], run_us: int) -> Result:
     pieces = {key: piece_of(value) for key, value in values.items()}
-    whole = digest(*(part for key in sorted(values) for part in (key.encode(), values[key])))
-    return Result(whole, dict(pieces), sum(map(len, values.values())), 0, run_us)
+    return Result(result_digest(pieces), pieces, sum(map(len, values.values())), 0, run_us)
 
 
 class ClientHost(Process):
@@ -255,8 +239,7 @@ class ClientHost(Process):
             session.send(self, wire.encode(wire.Gone(effect.request, effect.kind, effect.reason)))
             return
         piece = effect.piece
-        assert isinstance(piece, ScriptedPiece)
-        message = wire.Piece(effect.request, effect.result_digest, piece.digest, False, piece.size, piece.value)
+        message = wire.Piece(effect.request, effect.result_digest, piece.digest, False, piece.size, piece.read())
         session.send(self, wire.encode(message))
 
     def lose_result(self) -> None:

@@ -254,7 +254,7 @@ class Cluster:
 
     def submitted(self, submitter: Submitter) -> None:
         if self.shadow.job_number(submitter.plan.job_id) is None:
-            raise Violation("acknowledged", f"{submitter.name}: its submit was acknowledged, and the log has no such job")
+            raise Violation("acknowledged", f"{submitter.name}: its submit was acknowledged, the log has no such job")
 
     def missed(self, submitter: Submitter) -> None:
         if self.shadow.job_number(submitter.plan.job_id) is None:

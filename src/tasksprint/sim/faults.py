@@ -249,5 +249,3 @@ class Faults:
                     self.network.cut(target.name, name)
                 if into or not out:
                     self.network.cut(name, target.name)
-
-

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from tasksprint import limits
-from tasksprint.sim.network import Session
+from tasksprint.sim.network import End, Session
 from tasksprint.sim.world import MS_US, Process
 from tasksprint.wire import messages as wire
 
@@ -15,8 +15,9 @@ if TYPE_CHECKING:
     from tasksprint.sim.cluster import Cluster
 
 
-class Supplier(Protocol):
-    name: str
+class Supplier(End, Protocol):
+    """A client whose results can be fetched."""
+
     running: bool
 
     def accept_fetcher(self, session: Session) -> None: ...
@@ -33,7 +34,7 @@ class Request:
 
 
 class Fetcher:
-    """The requests of one process; `done(piece)` or `failed(kind, reason)` is called once for each, unless it is stopped."""
+    """The requests of one process; `done(piece)` or `failed(kind, reason)` is called once for each that is not stopped."""
 
     def __init__(self, process: Process, cluster: Cluster):
         self.process = process

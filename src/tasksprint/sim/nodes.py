@@ -59,7 +59,7 @@ class NodeProcess:
         host, attempt_id = self.host, name_of(assign)
         try:
             values = run_node(
-                assign.name, assign.args, [one.piece.value for one in inputs], assign.seed,  # type: ignore[attr-defined]
+                assign.name, assign.args, [one.piece.read() for one in inputs], assign.seed,
                 lambda: self.world.between(0, 999),
             )  # fmt: skip
         except NodeFailure as failure:
@@ -75,7 +75,7 @@ class NodeProcess:
         self.end()
         self.host.nodes.pop(self.number, None)
         self.host.core.node_failed(self.number, attempt_id, "crash", "killed by signal 9", self.host.now_ms())
-        self.host.core.node_gone(self.number, "crash", "killed by signal 9", self.host.now_ms())
+        self.host.core.node_gone(self.number, "killed by signal 9", self.host.now_ms())
 
     def cancel(self, attempt_id: AttemptId) -> None:
         place = next((i for i, (assign, _) in enumerate(self.queue) if name_of(assign) == attempt_id), -1)
@@ -100,7 +100,7 @@ class NodeProcess:
             self.world.counters.hit("node killed after grace")
             self.end()
             self.host.nodes.pop(self.number, None)
-            self.host.core.node_gone(self.number, "cancelled", "it did not stop", self.host.now_ms())
+            self.host.core.node_gone(self.number, "it did not stop", self.host.now_ms())
             return
         self.queue.popleft()
         self._stopped(attempt_id)

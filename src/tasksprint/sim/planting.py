@@ -11,7 +11,6 @@ from contextlib import contextmanager
 
 from tasksprint.sim.patch import Patch
 
-
 _PLANTS: dict[str, tuple[str, Callable[[Patch], None]]] = {}
 PLANTS: dict[str, str] = {}
 

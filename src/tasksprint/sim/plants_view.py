@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from tasksprint import limits
 from tasksprint.codec import seed64
 from tasksprint.coordinator.core import Coordinator
 from tasksprint.sim.patch import Patch
@@ -17,7 +18,7 @@ from tasksprint.view.world import World
 Old = Callable[..., Any]
 
 
-@plant("tick-by-non-leader", "what a deposed leader had yet to propose, ticks too, it proposes when it leads again, and it counts")
+@plant("tick-by-non-leader", "a deposed leader's tick counts, once it leads again")
 def tick_by_non_leader(patch: Patch) -> None:
     def make(old: Old) -> Old:
         def stop_leading(self: Coordinator) -> None:
@@ -46,7 +47,7 @@ def dead_on_leader_change(patch: Patch) -> None:
 
 @plant("dead-too-early", "a client is dead after half its timeout")
 def dead_too_early(patch: Patch) -> None:
-    patch.set(liveness, "CLIENT_TIMEOUT_MS", liveness.CLIENT_TIMEOUT_MS // 2)
+    patch.set(liveness, "CLIENT_TIMEOUT_MS", limits.CLIENT_TIMEOUT_MS // 2)
 
 
 @plant("stale-attempt-accepted", "a report counts for whatever attempt of the task is live")

@@ -143,5 +143,3 @@ class SchedulerHost:
             process.job, process.copy, "it was shot", nonsense=False, now_ms=self.host.now_ms()
         )
         return True
-
-

@@ -21,12 +21,18 @@ from tasksprint.view.operations import AnyAction, Fail, Finish, KillTask, Releas
 class Happening(Protocol):
     """What a script reads of an event of the view."""
 
-    seq: int
-    kind: str
-    task: int
-    name: str
-    values: dict[str, bytes]
-    error: str
+    @property
+    def seq(self) -> int: ...
+    @property
+    def kind(self) -> str: ...
+    @property
+    def task(self) -> int: ...
+    @property
+    def name(self) -> str: ...
+    @property
+    def values(self) -> dict[str, bytes]: ...
+    @property
+    def error(self) -> str: ...
 
 
 def text(value: Any) -> bytes:
@@ -60,7 +66,8 @@ def run_node(name: str, args: bytes, inputs: Sequence[bytes], seed: int, luck: C
     if name == "map":
         return {f"part-{part}": text([given["path"], part, number + part]) for part in range(given["parts"])}
     if name in ("merge", "reduce"):
-        return {"table": text(sum(json.loads(one)[-1] for one in inputs) % (1 << 50)), "rows": b"[0," + text(number) + b"]"}
+        total = sum(json.loads(one)[-1] for one in inputs) % (1 << 50)
+        return {"table": text(total), "rows": text([0, number])}
     return {"value": text(number)}
 
 
@@ -144,9 +151,8 @@ class DeclaredChain(Script):
     def init(self, args: Any) -> list[AnyAction]:
         self.size = args["n"]
         actions: list[AnyAction] = [self.start("step", 0, keys=["value"])]
-        for index in range(1, self.size):
-            actions.append(self.start("step", index, prerequisites=[(index, "value")], keys=["value"]))
-        return actions
+        rest = range(1, self.size)
+        return actions + [self.start("step", index, prerequisites=[(index, "value")], keys=["value"]) for index in rest]
 
 
 class EventChain(Script):
@@ -195,8 +201,8 @@ class Killer(Script):
     def init(self, args: Any) -> list[AnyAction]:
         self.total = args["n"]
         actions: list[AnyAction] = [self.start("step", index, keys=["value"]) for index in range(self.total)]
-        for victim in range(3, self.total + 1, 6):
-            actions.append(self.start("after", victim, prerequisites=[(victim, "value")]))
+        victims = range(3, self.total + 1, 6)
+        actions += [self.start("after", victim, prerequisites=[(victim, "value")]) for victim in victims]
         actions.append(SetTimer(name="kill", delay_ms=args.get("delay_ms", 150)))
         return actions
 
@@ -244,9 +250,8 @@ class Noise(Script):
     def init(self, args: Any) -> list[AnyAction]:
         self.size = args["n"]
         actions: list[AnyAction] = [self.start("noise", 0)]
-        for index in range(1, self.size):
-            actions.append(self.start("noise", index, prerequisites=[(index, "value")]))
-        return actions
+        rest = range(1, self.size)
+        return actions + [self.start("noise", index, prerequisites=[(index, "value")]) for index in rest]
 
     def ended(self, task: int, result: Any) -> list[AnyAction]:
         return self.finish(len(self.done)) if len(self.done) == self.size else []

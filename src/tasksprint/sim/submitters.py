@@ -1,10 +1,9 @@
-"""A command that submits a job, follows it, fetches its outputs and says that it has them: `tasksprint submit`, scripted."""
+"""`tasksprint submit`, scripted: a command submits a job, follows it, fetches its outputs and says that it has them."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
-
 
 from tasksprint.sim.fetching import Fetcher
 from tasksprint.sim.network import Session
@@ -235,5 +234,3 @@ class Submitter(Process):
         for name, piece in self.outputs.items():
             if piece != self.expected.outputs[name]:
                 raise Violation("answer", f"{self.name}: output {name} is {piece[:100]!r}")
-
-

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import msgspec
 
-from tasksprint.paxos.messages import ZERO, Appended, AnyRecord, Ballot, Decided, Promised, Snapshotted
+from tasksprint.paxos.messages import ZERO, AnyRecord, Appended, Ballot, Decided, Promised, Snapshotted
 from tasksprint.sim.disk import Write
 from tasksprint.sim.world import Violation
 
@@ -141,10 +141,8 @@ class Truth:
         for index in range(record.start, min(len(self.chosen), record.start + len(record.entries) - 1) + 1):
             entry = record.entries[index - record.start]
             if record.ballot >= self.chosen_in[index - 1] and entry != self.chosen[index - 1]:
-                raise Violation(
-                    "chosen",
-                    f"replica {voter} accepted in {record.ballot} another entry {index} than {self.chosen_in[index - 1]} chose",
-                )
+                what = f"another entry {index} than {self.chosen_in[index - 1]} chose"
+                raise Violation("chosen", f"replica {voter} accepted in {record.ballot} {what}")
         for index in range(max(record.start, len(self.chosen) + 1), record.start + len(record.entries)):
             self._first.setdefault((index, record.entries[index - record.start]), record.ballot)
 

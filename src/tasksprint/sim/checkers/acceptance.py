@@ -32,4 +32,5 @@ class Acceptance(Checker):
         elif isinstance(message, Accepted) and message.ballot < self._told.get(seat.voter, ZERO):
             stored = seat.truth.journals[seat.voter].reached.get(message.ballot, 0)
             if stored < message.length:  # an old acceptance may be told again, a new one may not be made
-                self.fail(f"replica {seat.voter} accepted in {message.ballot} after it promised {self._told[seat.voter]}")
+                promised = self._told[seat.voter]
+                self.fail(f"replica {seat.voter} accepted in {message.ballot} after it promised {promised}")

@@ -112,7 +112,7 @@ class Watch:
 
 
 def _hook_names() -> list[str]:
-    return [name for name, value in vars(Checker).items() if callable(value) and name not in ("fail",) and name[0] != "_"]
+    return [name for name, value in vars(Checker).items() if callable(value) and name != "fail" and name[0] != "_"]
 
 
 def _overrides(kind: type[Checker], name: str) -> bool:

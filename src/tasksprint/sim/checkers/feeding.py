@@ -1,4 +1,7 @@
-"""Promise 3: every copy of a scheduler is fed the same events.  (Once and in order: the scripted process itself looks.)"""
+"""Promise 3: every copy of a scheduler is fed the same events.
+
+That each comes once and in order, the scripted process itself looks after (`schedulers.py`).
+"""
 
 from __future__ import annotations
 

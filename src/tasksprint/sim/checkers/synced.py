@@ -23,6 +23,5 @@ class Synced(Checker):
             told = message.length
             stored = max(journal.reached.get(message.ballot, 0), journal.snapshot)
             if told > stored:
-                self.fail(
-                    f"replica {seat.voter} tells {type(message).__name__} {told} in {message.ballot}, its disk holds {stored}"
-                )
+                what = f"{type(message).__name__} {told} in {message.ballot}"
+                self.fail(f"replica {seat.voter} tells {what}, its disk holds {stored}")
