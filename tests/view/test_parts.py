@@ -93,7 +93,8 @@ def test_a_restored_machine_is_the_same() -> None:
     data = b"".join(stage.machine.snapshot())
     other = Machine.restore(data)
     assert b"".join(other.snapshot()) == data
-    assert (other.index, other.digest, other.time_ms) == (stage.machine.index, stage.machine.digest, stage.machine.time_ms)
+    assert (other.index, other.digest) == (stage.machine.index, stage.machine.digest)
+    assert other.time_ms == stage.machine.time_ms
     assert other.check() == []
     stage.tick("a", "b", times=30)
     for index, entry in enumerate(stage.entries[other.index :], other.index + 1):
@@ -112,7 +113,8 @@ def test_a_restored_client_goes_on_from_the_number_that_it_knows() -> None:
 
 def test_what_is_no_snapshot_is_refused() -> None:
     data = b"".join(rich().machine.snapshot())
-    for wrong in (b"", data[:-3], data[: len(data) // 2], data + b"\0\0\0\0", b"\xff" * 40, data[:4] + b"\x90" + data[5:]):
+    spoiled = data[:4] + b"\x90" + data[5:]
+    for wrong in (b"", data[:-3], data[: len(data) // 2], data + b"\0\0\0\0", b"\xff" * 40, spoiled):
         with pytest.raises(Corrupt, match="snapshot"):
             Machine.restore(wrong)
 

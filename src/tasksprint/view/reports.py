@@ -273,5 +273,8 @@ def supply_anew(world: World, job: JobState, task: Task, client: Client, holder:
 
 
 HANDLERS: dict[type[Report], Callable[[World, JobState, Task, Client, Any], None]] = {
-    Failed: failed, Returned: returned, Lost: lost, Unreachable: unreachable,
+    Failed: failed,
+    Returned: returned,
+    Lost: lost,
+    Unreachable: unreachable,
 }

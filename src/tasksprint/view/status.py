@@ -147,5 +147,3 @@ def obstacle(world: World, job: JobState, task: Task) -> str:
     if lanes.held_back(job):
         return f"the scheduler is behind: {job.last_event - job.decided} events are unanswered"
     return "every client that could run it has its window full"
-
-

@@ -80,9 +80,7 @@ def row(world: World, job: JobState, task: Task, client: Client) -> Supplier:
     if names:
         name = client.id if client.id in names else next((name for name in names if name not in avoided), names[0])
         holder = world.clients[name]
-        return Supplier(
-            job.number, number, holder.holds[job.number][number], name, holder.address, True, task.digest
-        )
+        return Supplier(job.number, number, holder.holds[job.number][number], name, holder.address, True, task.digest)
     if task.attempts:
         chosen = next((attempt for attempt in task.attempts if attempt.client not in avoided), task.attempts[0])
         for attempt in task.attempts:
