@@ -102,11 +102,11 @@ def test_one_that_cannot_be_started(play: Run, keeper: Keeper, tmp_path: Path) -
 def test_one_that_never_says_ready(
     play: Run, keeper: Keeper, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(node_process, "START_MS", 1_000)
+    monkeypatch.setattr(node_process, "START_MS", 200)
 
     async def story() -> None:
         node = NodeWitness(["/bin/sh", "-c", "sleep 1000"], tmp_path, keeper)
-        assert (await node.has("ended"))[1:3] == ("start", "the node did not say 'ready' within 1 s")
+        assert (await node.has("ended"))[1:3] == ("start", "the node did not say 'ready' within 0.2 s")
 
     play(story())
 

@@ -1,7 +1,7 @@
 import json
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tasksprint.limits import LINE_BYTES
@@ -55,6 +55,7 @@ def test_a_run_line_over_the_limit_says_so() -> None:
         node_talk.run(1, "map", b"null", [InputValue("a", b'"%b"' % (b"x" * LINE_BYTES))], 0, "/tmp")
 
 
+@settings(max_examples=50)
 @given(st.lists(st.binary(max_size=40).filter(lambda each: b"\n" not in each and each not in (b"", b"\r"))), st.data())
 def test_lines_come_whole_however_they_are_cut(lines: list[bytes], data: st.DataObject) -> None:
     stream = b"".join(each + b"\n" for each in lines)
@@ -81,12 +82,14 @@ json_values = st.recursive(
 )
 
 
+@settings(max_examples=50)
 @given(json_values)
 def test_safe_numbers_pass(value: object) -> None:
     assert unsafe_number(json.dumps(value).encode()) == ""
     assert unsafe_number(json.dumps(value, ensure_ascii=False, indent=1).encode("utf-8", "replace")) == ""
 
 
+@settings(max_examples=50)
 @given(json_values, st.integers(min_value=(1 << 53) + 1) | st.integers(max_value=-(1 << 53) - 1), json_values)
 def test_unsafe_integers_are_found(before: object, number: int, after: object) -> None:
     assert "beyond 2^53" in unsafe_number(json.dumps([before, number, after]).encode())

@@ -247,7 +247,7 @@ class NodeProcess:
         self._end("killed", "it did not answer `cancel`")
 
     def _not_ready(self) -> None:
-        self._end("start", f"the node did not say 'ready' within {START_MS // 1000} s")
+        self._end("start", f"the node did not say 'ready' within {START_MS / 1000:g} s")
 
     def _set_timer(self, delay_ms: int, call: object) -> None:
         if self._timer is not None:

@@ -225,7 +225,7 @@ class SchedulerProcess:
 
     def _not_ready(self) -> None:
         self._timer = None
-        self._fail("start", f"the scheduler did not say 'ready' within {START_MS // 1000} s")
+        self._fail("start", f"the scheduler did not say 'ready' within {START_MS / 1000:g} s")
 
     def _set_timer(self, delay_s: float, call: object) -> None:
         if self._timer is not None:

@@ -45,6 +45,7 @@ def _serve_scheduler(where: str) -> None:
 
 if __name__ == "__main__":
     code = main(sys.argv[1:])
-    sys.stdout.flush()
-    sys.stderr.flush()
+    for stream in (sys.stdout, sys.__stdout__, sys.stderr):
+        if stream is not None:
+            stream.flush()
     os._exit(code)  # at once: what the user's threads still do has nobody to tell

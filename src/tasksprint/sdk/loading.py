@@ -15,11 +15,12 @@ def load(where: str, base: type) -> type:
     """The subclass of `base` in a file (``name.py``, ``name.py:Class``) or a module (``a.b``, ``a.b:Class``)."""
     place, _, name = where.partition(":")
     module = _file(place) if place.endswith(".py") or os.sep in place else _module(place)
-    found = _classes(module, base)
+    everyone = _classes(module, base)
     if name:
-        if name not in found:
-            raise Unloadable(f"{place} has no {base.__name__} named {name!r}; it has: {', '.join(found) or 'none'}")
-        return found[name]
+        if name not in everyone:
+            raise Unloadable(f"{place} has no {base.__name__} named {name!r}; it has: {', '.join(everyone) or 'none'}")
+        return everyone[name]
+    found = _meant(everyone, module)
     if not found:
         raise Unloadable(f"{place} has no class that extends tasksprint.{base.__name__}")
     if len(found) > 1:
@@ -31,16 +32,17 @@ def load(where: str, base: type) -> type:
 
 
 def _classes(module: ModuleType, base: type) -> dict[str, type]:
-    """Those defined in the module, or else those that it imports; without the ones that others of them extend."""
-    kinds = {
+    return {
         name: value
         for name, value in vars(module).items()
         if isinstance(value, type) and issubclass(value, base) and value is not base and value.__name__ == name
     }
+
+
+def _meant(kinds: dict[str, type], module: ModuleType) -> dict[str, type]:
+    """Those defined in the module, or else those that it imports; without the ones that others of them extend."""
     own = {name: kind for name, kind in kinds.items() if kind.__module__ == module.__name__} or kinds
-    return {
-        name: kind for name, kind in own.items() if not any(kind in other.__mro__[1:] for other in own.values())
-    }
+    return {name: kind for name, kind in own.items() if not any(kind in other.__mro__[1:] for other in own.values())}
 
 
 def _file(path: str) -> ModuleType:

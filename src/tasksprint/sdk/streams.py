@@ -21,13 +21,13 @@ class Closed(Exception):
 
 def take() -> tuple[int, int]:
     """(input, output) of the protocol; `print` goes to stderr from now on."""
-    sys.stdout.flush()
+    sys.__stdout__.flush()  # type: ignore[union-attr]
     reader, writer = os.dup(0), os.dup(1)
     nothing = os.open(os.devnull, os.O_RDONLY)
     os.dup2(nothing, 0)
     os.dup2(2, 1)
     os.close(nothing)
-    sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
+    sys.__stdout__.reconfigure(line_buffering=True)  # type: ignore[union-attr]
     return reader, writer
 
 
