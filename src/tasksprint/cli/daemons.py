@@ -108,11 +108,20 @@ def _stop(daemon: Daemon) -> None:
 @click.option("--labels", default="", metavar="A,B", help="Labels that tasks may ask for.")
 @click.option("--listen", default="127.0.0.1:0", show_default=True, metavar="HOST:PORT", help="Where other clients fetch results.")
 @click.option("--folder", type=click.Path(path_type=Path, file_okay=False), help="Results and logs.  [default: ~/.tasksprint/client]")
+@click.option("--trace", type=click.Path(path_type=Path, dir_okay=False), help="Append what happens to tasks here, as JSON lines.")
 @cluster_option
 @secret_option
 @owned_option
 def client(
-    coordinators: str, slots: int | None, labels: str, listen: str, folder: Path | None, cluster: str, secret_file: Path, owned: bool
+    coordinators: str,
+    slots: int | None,
+    labels: str,
+    listen: str,
+    folder: Path | None,
+    trace: Path | None,
+    cluster: str,
+    secret_file: Path,
+    owned: bool,
 ) -> None:
     """The client of this machine: runs nodes for a standing cluster."""
     from tasksprint.client.agent import Agent, Config, ready_line
@@ -131,7 +140,7 @@ def client(
         raise Failure(f"cannot use the folder {place}: {error.strerror}") from None
     names = [name.strip() for name in labels.split(",") if name.strip()]
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    config = Config(cluster, secret, addresses, place, where, slots or cores, names)
+    config = Config(cluster, secret, addresses, place, where, slots or cores, names, trace)
     serve(lambda: Agent(config), lambda agent: ready_line(agent), lambda agent: agent.leave(), owned)  # type: ignore[arg-type, attr-defined]
 
 

@@ -63,10 +63,12 @@ class LocalCluster:
         slots: int | None = None,
         data_dir: Path | None = None,
         supervise: bool = True,
+        trace: Path | None = None,
         note: Callable[[str], None] = lambda text: None,
     ) -> None:
         self.replicas, self.clients, self.slots = replicas, clients, slots
         self.supervise = supervise  # start again what dies
+        self.trace = trace.absolute() if trace is not None else None
         self.keep = data_dir is not None
         self.folder = Path(data_dir) if data_dir is not None else Path()
         self.note = note
@@ -121,6 +123,7 @@ class LocalCluster:
         common = ["--cluster", self.identity.cluster, "--secret-file", str(self.folder / "secret"), "--owned"]
         slots = ["--slots", str(self.slots)] if self.slots else []
         where = ["--folder", str(self.folder / name)]
+        where += ["--trace", str(self.trace)] if self.trace is not None else []
         self._start(name, ["client", "--coordinators", ",".join(self.coordinators), *slots, *where, *common, *extra])
 
     def _start(self, name: str, arguments: list[str]) -> None:

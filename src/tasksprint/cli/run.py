@@ -37,6 +37,7 @@ def job_options(command: _Command) -> _Command:
 @click.option("--replicas", type=click.Choice(["1", "3", "5"]), default="1", show_default=True, help="Coordinators.")
 @click.option("--clients", type=click.IntRange(1, 64), default=1, show_default=True, help="Clients on this machine.")
 @click.option("--slots", type=click.IntRange(1, 1024), help="Node processes at a time, for each client.  [default: one a core]")
+@click.option("--trace", type=click.Path(path_type=Path, dir_okay=False), help="Write what happens to tasks here, as JSON lines.")
 @click.option("--data-dir", type=click.Path(path_type=Path, file_okay=False), help="Keep journals, logs and results here.")
 def run(
     what: str | None,
@@ -50,6 +51,7 @@ def run(
     replicas: str,
     clients: int,
     slots: int | None,
+    trace: Path | None,
     data_dir: Path | None,
 ) -> None:
     """Run a job on a whole cluster made for it on this machine.
@@ -66,7 +68,8 @@ def run(
 
     job = resolve(what, words, scheduler=scheduler, node=node, files=files, args=args, seed=seed)
     target = output_folder(job, output)
-    uvloop.run(_run(job, target, int(replicas), clients, slots, data_dir))
+    options = {"replicas": int(replicas), "clients": clients, "slots": slots, "data_dir": data_dir, "trace": trace}
+    uvloop.run(_run(job, target, options))
 
 
 def output_folder(job: Any, output: Path | None) -> Path:
@@ -82,7 +85,7 @@ def output_folder(job: Any, output: Path | None) -> Path:
     return target
 
 
-async def _run(job: Any, target: Path, replicas: int, clients: int, slots: int | None, data_dir: Path | None) -> None:
+async def _run(job: Any, target: Path, options: dict[str, Any]) -> None:
     from tasksprint.cli.asking import Asking
     from tasksprint.cli.display import display
     from tasksprint.cli.following import follow, new_job_id, submit
@@ -92,7 +95,7 @@ async def _run(job: Any, target: Path, replicas: int, clients: int, slots: int |
     shown = display()
     began = time.monotonic()
     try:
-        async with LocalCluster(replicas=replicas, clients=clients, slots=slots, data_dir=data_dir, note=shown.note) as cluster:
+        async with LocalCluster(**options, note=shown.note) as cluster:
             asking = Asking(cluster.coordinators, cluster.identity)
             fetcher = Fetcher(cluster.identity)
             job_id = new_job_id()

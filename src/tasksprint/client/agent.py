@@ -45,6 +45,7 @@ class Config:
     listen: tuple[str, int]
     slots: int
     labels: list[str]
+    trace: Path | None = None  # where to write what happens to tasks, a JSON object a line
 
 
 def client_id(folder: Path) -> str:
@@ -68,6 +69,7 @@ class Agent:
         self.fetcher = Fetcher(self.identity)
         self.programs = ProgramsAtHand(config.folder / "programs", self._ask_program)
         self.logs: dict[int, JobLog] = {}
+        self._trace = open(config.trace, "a", buffering=1) if config.trace is not None else None
         self.core: Client
         self.server: Server
         self.ended: asyncio.Future[str] = self.loop.create_future()
@@ -128,6 +130,12 @@ class Agent:
     def now_ms(self) -> int:
         return int(self.loop.time() * 1000)
 
+    def trace(self, event: str, job: int, task: int, attempt: int, **more: object) -> None:
+        """One line of the trace: what happened to a task, when (seconds of this machine's monotonic clock), where."""
+        if self._trace is not None:
+            row = {"time": self.loop.time(), "client": self.id, "event": event, "job": job, "task": task, "attempt": attempt}
+            self._trace.write(json.dumps({**row, **more}) + "\n")
+
     def leave(self) -> None:
         """SIGTERM: hand the work back, then end."""
         if self.core.leaving:
@@ -147,6 +155,8 @@ class Agent:
         self.fetcher.close()
         await self.server.close()
         self.keeper.close()
+        if self._trace is not None:
+            self._trace.close()
 
     # --- turns ----------------------------------------------------------------------------------------
 
@@ -268,7 +278,7 @@ class Agent:
             return  # stopped meanwhile
         if error:
             self._node_jobs.pop(effect.node)
-            self.core.node_gone(effect.node, "start", error, self.now_ms())
+            self.core.node_gone(effect.node, error, self.now_ms())
             self._soon()
             return
         node = NodeProcess(
@@ -291,6 +301,7 @@ class Agent:
             self._soon()
             return
         info = self.core.jobs[assign.job].info
+        self.trace("run", *attempt_id, name=assign.name)
         folder = self._job_folder(info.job_id) / "tasks" / f"{assign.task}.{assign.attempt}"
         try:
             inputs = [_node_input(each) for each in effect.inputs] if effect.inputs else []
@@ -324,6 +335,7 @@ class Agent:
 
     def node_done(self, node: NodeProcess, run: Run, done: node_talk.Done, run_us: int) -> None:
         attempt_id = self._attempt(node, run)
+        self.trace("done", *attempt_id)
         self.core.node_done(node.number, attempt_id, self.now_ms())
         self._soon()
         pieces: dict[str, Piece] = {}
@@ -365,6 +377,7 @@ class Agent:
         self._soon()
 
     def node_failed(self, node: NodeProcess, run: Run, kind: str, error: str) -> None:
+        self.trace("failed", *self._attempt(node, run), kind=kind)
         self.core.node_failed(node.number, self._attempt(node, run), kind, error, self.now_ms())
         self._soon()
 
@@ -382,7 +395,7 @@ class Agent:
 
     def node_ended(self, node: NodeProcess, kind: str, error: str, unstarted: list[Run]) -> None:
         if self._nodes.pop(node.number, None) is not None:
-            self.core.node_gone(node.number, kind, error, self.now_ms())
+            self.core.node_gone(node.number, error, self.now_ms())
             self._node_jobs.pop(node.number, None)
             self._soon()
 
@@ -402,7 +415,8 @@ class Agent:
         self.fetcher.fetch(wanted)
 
     def _fetched(self, piece_id: PieceId, result: bytes, piece: Piece) -> None:
-        self._fetches.pop(piece_id, None)
+        wanted = self._fetches.pop(piece_id, None)
+        self.trace("fetched", *piece_id[:3], key=piece_id[3], size=piece.size, address=wanted.address if wanted else "")
         self.core.fetched_piece(piece_id, result, piece, self.now_ms())
         self._soon()
 

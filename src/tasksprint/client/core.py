@@ -69,6 +69,7 @@ class Node:
     job: int
     extra: bool
     ready: bool = False
+    began: bool = False  # it was ready once
     sent: deque[AttemptId] = field(default_factory=deque)
     cores: int = 0  # slots that it takes now
     closing: bool = False
@@ -596,7 +597,7 @@ class Client:
         for job in self.jobs.values():
             node = job.nodes.get(number)
             if node is not None:
-                node.ready = True
+                node.ready = node.began = True
                 self._hungry = True
 
     def node_done(self, number: int, attempt_id: AttemptId, now_ms: int) -> None:
@@ -646,7 +647,7 @@ class Client:
             node.sent.remove(attempt_id)
             self._requeue(job, attempt_id)
 
-    def node_gone(self, number: int, kind: str, error: str, now_ms: int) -> None:
+    def node_gone(self, number: int, error: str, now_ms: int) -> None:
         """The process has ended.  What became of the task that it worked on was told before; the others never began."""
         self.now_ms = now_ms
         self._hungry = True
@@ -657,7 +658,7 @@ class Client:
             self._release_slots(node)
             for attempt_id in reversed(node.sent):
                 self._requeue(job, attempt_id)
-            if kind == "start":
+            if not node.began:
                 self._never_ready(job, error)
 
     def _requeue(self, job: Job, attempt_id: AttemptId) -> None:

@@ -1,0 +1,115 @@
+"""`tasksprint run` as a user has it: the right answer, nothing left behind, whatever ends it."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import psutil
+import pytest
+
+from tests.cluster import jobs
+
+pytestmark = pytest.mark.cluster
+TASKSPRINT = [sys.executable, "-m", "tasksprint"]
+COUNT = r"tr -s ' \t\n\v\f\r' '\n\n\n\n\n\n' | grep -av '^$' | sort | uniq -c"
+
+
+def awaited(condition: Callable[[], bool], what: str, seconds: float = 20) -> None:
+    """Until it holds; fails after `seconds`."""
+    limit = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < limit, what
+        os.sched_yield()
+
+
+def family(process: subprocess.Popen[bytes]) -> list[psutil.Process]:
+    return psutil.Process(process.pid).children(recursive=True)
+
+
+def running(processes: list[psutil.Process]) -> list[psutil.Process]:
+    return [each for each in processes if each.is_running() and each.status() != psutil.STATUS_ZOMBIE]
+
+
+def reference(path: Path) -> list[bytes]:
+    """What the standard tools say, as `word TAB count` lines."""
+    environment = {**os.environ, "LC_ALL": "C"}
+    with path.open("rb") as text:
+        done = subprocess.run(["sh", "-c", COUNT], stdin=text, env=environment, capture_output=True, check=True)
+    counted = (line.strip(b" ").split(b" ", 1) for line in done.stdout.split(b"\n") if line)
+    return sorted(word + b"\t" + count for count, word in counted)
+
+
+def test_the_words_are_those_of_sort_and_uniq(tmp_path: Path) -> None:
+    path = jobs.text(tmp_path / "text", 3_000_000)
+    path.write_bytes(path.read_bytes() + b"\xff\x00\xfe odd\x0bbytes\x0c \xc3\xa4 " + b"long" * 5_000)
+    command = [*TASKSPRINT, "run", "wordcount", str(path), "--replicas", "3", "--trace", "trace"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, check=True, timeout=60)
+    parts = sorted((tmp_path / "wordcount-out").glob("part-*"))
+    assert sorted(line for part in parts for line in part.read_bytes().split(b"\n") if line) == reference(path)
+    assert len(done.stdout.splitlines()) == 11, "ten words and the totals"
+    trace = [json.loads(line) for line in (tmp_path / "trace").read_text().splitlines()]
+    assert {row["event"] for row in trace} >= {"run", "done"}
+
+
+def test_bytes_of_the_first_map_travel_before_the_last_map_ends(tmp_path: Path) -> None:
+    path = jobs.text(tmp_path / "text", 6_000_000)
+    command = [*TASKSPRINT, "run", "wordcount", str(path), "--clients", "2", "--slots", "1", "--trace", "trace"]
+    subprocess.run(command, cwd=tmp_path, capture_output=True, check=True, timeout=60)
+    trace = [json.loads(line) for line in (tmp_path / "trace").read_text().splitlines()]
+    maps = {row["task"] for row in trace if row["event"] == "run" and row["name"] == "map"}
+    last_map = max(row["time"] for row in trace if row["event"] == "done" and row["task"] in maps)
+    fetched = [row["time"] for row in trace if row["event"] == "fetched" and row["task"] in maps and row["size"] > 0]
+    assert len(maps) > 4
+    assert fetched, "with two clients, some pieces must travel"
+    assert min(fetched) < last_map
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
+def test_nothing_is_left_behind(number: signal.Signals, tmp_path: Path) -> None:
+    """Ctrl-C, and kill -9 of the parent, while nodes run."""
+    forever = tmp_path / "forever.py"
+    forever.write_text(
+        "import time\nfrom tasksprint import Node, Scheduler, task\n"
+        "class S(Scheduler):\n    def init(self, args):\n        for n in range(4): self.start_task('wait')\n"
+        "class N(Node):\n    @task\n    def wait(self):\n        time.sleep(1000)\n"
+    )
+    process = subprocess.Popen(
+        [*TASKSPRINT, "run", str(forever), "--replicas", "3"], cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    try:
+        def nodes() -> int:
+            return sum(" node" in " ".join(each.cmdline()) for each in running(family(process)))
+
+        awaited(lambda: nodes() == len(os.sched_getaffinity(0)), "a node for each core")
+        children = family(process)
+        lines = [" ".join(each.cmdline()) for each in running(children)]
+        assert sum("tasksprint coordinator --id" in line for line in lines) == 3, "ps shows the cluster"
+        assert sum("tasksprint client" in line for line in lines) == 1
+        began = time.monotonic()
+        process.send_signal(number)
+        process.wait(10)
+        awaited(lambda: not running(children), f"left behind: {[each for each in running(children)]}")
+        if number == signal.SIGINT:
+            assert process.returncode == 130
+            assert time.monotonic() - began < 5
+    finally:
+        process.kill()
+        process.wait()
+        process.communicate()
+
+
+def test_a_result_of_somebody_else_is_not_replaced(tmp_path: Path) -> None:
+    (tmp_path / "wordcount-out").mkdir()
+    (tmp_path / "wordcount-out" / "thesis.txt").write_text("mine")
+    path = jobs.text(tmp_path / "text", 1_000)
+    done = subprocess.run([*TASKSPRINT, "run", "wordcount", str(path)], cwd=tmp_path, capture_output=True, timeout=30)
+    assert done.returncode == 2
+    assert b"no result of ours" in done.stderr
+    assert (tmp_path / "wordcount-out" / "thesis.txt").read_text() == "mine"
