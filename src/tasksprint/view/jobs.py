@@ -197,7 +197,7 @@ def leave_client(world: World, job: JobState, name: str) -> None:
         world.tell(client, JobEnded(job.number))
 
 
-def discard(world: World, records: dict[int, int] | dict[int, Task]) -> None:
+def discard(world: World, records: dict[int, int] | dict[int, Task] | dict[int, None]) -> None:
     if records:
         world.rubbish.append(records)  # type: ignore[arg-type]
 
@@ -206,6 +206,7 @@ def ended(world: World, job: JobState) -> None:
     """Keep a summary of it, for a while."""
     job.ended_ms = world.time_ms
     discard(world, job.tasks)
+    discard(world, job.open)
     job.tasks, job.open, job.events, job.clients = {}, {}, [], {}
     job.parked, job.withheld, job.timers, job.early, job.answers = {}, {}, {}, [], []
     job.parked_count = job.withheld_bytes = job.unanswered_bytes = 0

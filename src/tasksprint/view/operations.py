@@ -6,6 +6,8 @@ values stay opaque bytes (JSON text): the view never looks inside.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import msgspec
 from msgspec import Struct
 
@@ -57,7 +59,7 @@ AnyAction = StartTask | KillTask | Release | SetTimer | Finish | Fail
 _actions = msgspec.msgpack.Decoder(list[AnyAction])
 
 
-def pack_actions(actions: list[AnyAction]) -> bytes:
+def pack_actions(actions: Sequence[AnyAction]) -> bytes:
     return msgspec.msgpack.encode(actions)
 
 
