@@ -34,7 +34,7 @@ def test_the_shell_node_passes() -> None:
 
 def test_the_shell_node_does_a_real_job(tmp_path: Path) -> None:
     """Counts in two files, whose names try its reader, and adds the counts up."""
-    files = {tmp_path / "it's \"ü\" \\ $(date).txt": "one\ntwo\nthree\n", tmp_path / "b\n.txt": "two\n" * 500}
+    files = {tmp_path / 'it\'s "ü" \\ $(date)': "one\ntwo\nthree\n", tmp_path / "b\n.txt": "two\n" * 500}
     for path, text in files.items():
         path.write_text(text)
 
@@ -42,7 +42,8 @@ def test_the_shell_node_does_a_real_job(tmp_path: Path) -> None:
         async with Probe(SHELL, tmp_path) as shell:
             node = NodeProbe(shell, tmp_path)
             await node.begin()
-            args = [json.dumps({"path": str(path), "pattern": "^t[wh]", "x": {"y": [1, None]}}).encode() for path in files]
+            more = {"pattern": "^t[wh]", "x": {"y": [1, None]}}
+            args = [json.dumps({"path": str(path), **more}).encode() for path in files]
             shell.say(*[node.run_line(task, "matches", args[task - 1]) for task in (1, 2)])
             shell.say(*[node.run_line(task, "matching", args[task - 3]) for task in (3, 4)])
             outcomes = await node.outcomes(4)
@@ -51,9 +52,8 @@ def test_the_shell_node_does_a_real_job(tmp_path: Path) -> None:
             assert results[:2] == [{"matches": b"2"}, {"matches": b"500"}]
             assert content(node.task_folder(3), results[2]["lines"])
             assert (node.task_folder(3) / "lines").read_text() == "two\nthree\n"
-            inputs = [
-                InputValue("matches", b"2"), InputFile("lines", str(node.task_folder(4) / "lines")), InputValue("n", b"40")
-            ]  # fmt: skip
+            lines = str(node.task_folder(4) / "lines")
+            inputs = [InputValue("matches", b"2"), InputFile("lines", lines), InputValue("n", b"40")]
             shell.say(node.run_line(5, "total", b"null", inputs))
             total = await node.outcome()
             assert isinstance(total, Done)
@@ -69,6 +69,7 @@ READY = """import sys, json
 def say(**m): print(json.dumps(m), flush=True)
 input(); say(type="ready", version=1, tasks=["a"])
 """
+LOADED = "for line in sys.stdin:\n  m = json.loads(line)\n"
 
 
 @pytest.mark.parametrize(
@@ -79,11 +80,11 @@ input(); say(type="ready", version=1, tasks=["a"])
         ("for line in sys.stdin: say(type='failed', task=1, error='no')", "the task at hand is 3"),
         ("for line in sys.stdin: print('working', flush=True)", "no JSON object: 'working'"),
         (
-            "for line in sys.stdin:\n  m = json.loads(line)\n  if m['type'] == 'run': say(type='failed', task=m['task'], error='no')",
+            LOADED + "  if m['type'] == 'run': say(type='failed', task=m['task'], error='no')",
             "no error on stderr, or in a log, named the type 'frobnicate'",
         ),
         (
-            "for line in sys.stdin:\n  m = json.loads(line)\n  if 'task' in m: say(type='failed', task=m['task'], error='no')",
+            LOADED + "  if 'task' in m: say(type='failed', task=m['task'], error='no')",
             "WRONG  answers a run that was cancelled",
         ),
     ],

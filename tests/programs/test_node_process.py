@@ -99,9 +99,7 @@ def test_one_that_cannot_be_started(play: Run, keeper: Keeper, tmp_path: Path) -
     play(story())
 
 
-def test_one_that_never_says_ready(
-    play: Run, keeper: Keeper, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_one_that_never_says_ready(play: Run, keeper: Keeper, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(node_process, "START_MS", 200)
 
     async def story() -> None:
@@ -138,9 +136,9 @@ def test_one_that_breaks_the_protocol(play: Run, keeper: Keeper, tmp_path: Path,
 
 def test_one_that_dies_in_the_middle_of_a_line(play: Run, keeper: Keeper, tmp_path: Path) -> None:
     async def story() -> None:
-        node = await started("read -r run; printf '{\"type\":\"do'; exit 0", tmp_path, keeper)
+        node = await started('read -r run; printf \'{"type":"do\'; exit 0', tmp_path, keeper)
         node.run(1)
-        assert "in the middle of the line '{\"type\":\"do'" in (await node.has("failed"))[3]
+        assert 'in the middle of the line \'{"type":"do\'' in (await node.has("failed"))[3]
 
     play(story())
 

@@ -150,15 +150,14 @@ def test_cuts_do_not_depend_on_what_comes_along(play: Run, keeper: Keeper, tmp_p
             "protocol", "longer than 16 MiB",
         ),
         (
-            'read -r events; echo oops >&2; echo \'{"answers":[{"seq":1,"actions":[{"action":"explode"}]}]}\'; sleep 1000',
+            "read -r events; echo oops >&2; "
+            'echo \'{"answers":[{"seq":1,"actions":[{"action":"explode"}]}]}\'; sleep 1000',
             "protocol", "Invalid value 'explode'",
         ),
         ("echo oops >&2; sleep 1000", "hang", "no answer to event 1 within 0.3 s"),
     ],
 )  # fmt: skip
-def test_one_that_goes_wrong(
-    play: Run, keeper: Keeper, tmp_path: Path, script: str, kind: str, error: str
-) -> None:
+def test_one_that_goes_wrong(play: Run, keeper: Keeper, tmp_path: Path, script: str, kind: str, error: str) -> None:
     async def story() -> None:
         scheduler = await started(script, tmp_path, keeper, answer_ms=300)
         scheduler.scheduler.feed([init()])
@@ -174,7 +173,7 @@ def test_one_that_goes_wrong(
 
 def test_time_passes_only_for_one_that_owes_an_answer(play: Run, keeper: Keeper, tmp_path: Path) -> None:
     async def story() -> None:
-        answer = "read -r events; echo '{\"answers\":[{\"seq\":%d}]}'; "
+        answer = 'read -r events; echo \'{"answers":[{"seq":%d}]}\'; '
         script = answer % 1 + "read -r line; " + 'echo \'{"answers":[{"seq":2}],"more":true}\'; sleep 1000'
         scheduler = await started(script, tmp_path, keeper, answer_ms=300)
         scheduler.scheduler.feed([init()])
@@ -209,9 +208,7 @@ def test_one_that_cannot_be_started(play: Run, keeper: Keeper, tmp_path: Path) -
     play(story())
 
 
-def test_one_that_never_says_ready(
-    play: Run, keeper: Keeper, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_one_that_never_says_ready(play: Run, keeper: Keeper, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(scheduler_process, "START_MS", 200)
 
     async def story() -> None:

@@ -44,8 +44,8 @@ def talk_to(tmp_path: Path) -> Callable[[str, str, Story], None]:
         async def play() -> None:
             async with Probe(["@python", "-m", "tasksprint.sdk", str(path), role], tmp_path) as probe:
                 talk = Talk(probe)
-                hello = {"type": "hello", "version": 1, "job": "j", "seed": f"{7:016x}", "folder": str(tmp_path), "node": 0}
-                talk.say(hello)
+                hello = {"type": "hello", "version": 1, "job": "j", "folder": str(tmp_path)}
+                talk.say({**hello, "seed": f"{7:016x}", "node": 0})
                 await story(talk)
 
         asyncio.run(play())

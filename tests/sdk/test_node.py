@@ -78,7 +78,8 @@ class N(Node):
     ],
 )
 def test_what_a_task_may_not_do(talk_to: TalkTo, tmp_path: Path, body: str, error: str) -> None:
-    source = f"class N(Node):\n    @task\n    def go(self):\n        {body}\n    @task\n    def fine(self): return dict(a=1)"
+    source = f"class N(Node):\n    @task\n    def go(self):\n        {body}\n"
+    source += "    @task\n    def fine(self): return dict(a=1)"
 
     async def story(talk: Talk) -> None:
         await talk.hear()

@@ -210,12 +210,14 @@ scalars = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False)
 hashable = scalars | st.tuples(scalars, scalars) | st.builds(Task, st.integers(1, 100), st.just("t"))
 plain = st.recursive(
     hashable,
-    lambda inner: st.lists(inner, max_size=4)
-    | st.dictionaries(st.text(max_size=5), inner, max_size=4)
-    | st.dictionaries(hashable, inner, max_size=4)
-    | st.tuples(inner, inner)
-    | st.sets(st.integers() | st.text(), max_size=4)
-    | st.frozensets(st.integers(), max_size=4),
+    lambda inner: (
+        st.lists(inner, max_size=4)
+        | st.dictionaries(st.text(max_size=5), inner, max_size=4)
+        | st.dictionaries(hashable, inner, max_size=4)
+        | st.tuples(inner, inner)
+        | st.sets(st.integers() | st.text(), max_size=4)
+        | st.frozensets(st.integers(), max_size=4)
+    ),
     max_leaves=10,
 )
 

@@ -3,13 +3,13 @@ import json
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.transcripts.replay import Conversation, conversations, line
 
 from tasksprint.limits import LINE_BYTES
 from tasksprint.sdk.plain import unsafe_number
 from tasksprint.wire import node_talk
 from tasksprint.wire.lines import Lines, LineTooLong
 from tasksprint.wire.node_talk import Done, FilePiece, InputFile, InputValue, NodeError, NodeTalk
-from tests.transcripts.replay import Conversation, conversations, line
 
 
 @pytest.mark.parametrize("conversation", conversations("node.jsonl"), ids=lambda each: each.name)
@@ -77,7 +77,11 @@ def test_a_long_line_is_refused_before_it_is_held() -> None:
 
 
 json_values = st.recursive(
-    st.none() | st.booleans() | st.integers(-(1 << 53), 1 << 53) | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
+    st.none()
+    | st.booleans()
+    | st.integers(-(1 << 53), 1 << 53)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(),
     lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
 )
 

@@ -1,13 +1,13 @@
 import json
 
 import pytest
+from tests.transcripts.replay import Conversation, conversations, line
 
 from tasksprint.limits import ARGS_BYTES, PART_ACTIONS, SAVE_BYTES, SCHEDULER_PART_BYTES
 from tasksprint.view.operations import Fail, Finish, KillTask, Release, SetTimer, StartTask, unpack_actions
 from tasksprint.view.records import Event
 from tasksprint.wire import scheduler_talk
 from tasksprint.wire.scheduler_talk import Part, Saved, SchedulerError, SchedulerTalk
-from tests.transcripts.replay import Conversation, conversations, line
 
 
 @pytest.mark.parametrize("conversation", conversations("scheduler.jsonl"), ids=lambda each: each.name)
