@@ -23,7 +23,7 @@ STEP_MAX = 0.5  # of the box, per step
 STEP_MIN = 1e-15
 SLOW, PATIENCE = 0.7, 6  # stuck: after so many accepted steps the residual is not even this share of what it was
 
-RUNNING, FOUND, STUCK, SPENT = 0, 1, 2, 3
+RUNNING, FOUND, STUCK, SPENT, MET = 0, 1, 2, 3, 4
 
 
 @dataclass

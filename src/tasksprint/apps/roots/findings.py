@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from tasksprint.apps.roots import judge
 from tasksprint.apps.roots.evolve import Keys
@@ -26,6 +27,7 @@ class Root:
     kind: str
     multiplicity: int | None = None
     signs: tuple[float, float] | None = None
+    sightings: int = 0  # how often it was met before this task
 
     def as_piece(self) -> dict[str, Any]:
         piece: dict[str, Any] = {"at": self.at.tolist(), "size": self.size, "kind": self.kind}
@@ -43,6 +45,7 @@ class Root:
             str(piece["kind"]),
             piece["multiplicity"],
             (float(signs[0]), float(signs[1])) if signs else None,
+            int(piece.get("sightings", 0)),
         )
 
     def distance(self, at: Array) -> float:
@@ -68,6 +71,7 @@ class Work:
     poles: int = 0
     misses: int = 0
     polished: int = 0
+    twins: list[Array] = field(default_factory=list)  # where a second root is to be expected, beside one just found
     hits: int = 0  # polishes that ended in a root, known or new
     judged: int = 0
 
@@ -115,6 +119,32 @@ class Work:
         middle = float(norms(self.meter(0.5 * (root.at + at)[None]))[0])
         return nearest if middle <= 4.0 * max(size, root.size, self.quiet) else None
 
+    def sight(self, at: Array) -> None:
+        """A polish was broken off on its way into a known root."""
+        self.sightings.append(int(np.argmin(np.abs(self.places() - at).max(axis=1))))
+        self.hits += 1
+
+    def radii(self) -> Array:
+        """How far around each root nothing is sought, in the box's units.
+
+        It grows with each time that the root was met, since then its surroundings are better known; at most a third of
+        the gap to the next root, and a twentieth of the box.
+        """
+        roots, places = self.all_roots(), self.places()
+        wide = np.array([min(0.05, 0.002 * root.sightings) for root in roots])
+        if len(roots) < 2:
+            return wide
+        gaps = np.abs(places[:, None, :] - places[None, :, :]).max(axis=2)
+        np.fill_diagonal(gaps, np.inf)
+        return np.minimum(wide, gaps.min(axis=1) / 3.0)
+
+    def known_at(self, points: Array) -> NDArray[np.bool_]:
+        """Which points lie around a root where nothing is sought."""
+        if not self.all_roots() or not len(points):
+            return np.zeros(len(points), dtype=bool)
+        away = np.abs(points[:, None, :] - self.places()[None, :, :]).max(axis=2)
+        return np.asarray((away < self.radii()).any(axis=1))
+
     def closeness(self) -> float:
         """The closeness epsilon in unit coordinates, by the widest side."""
         widest = max(high - low for low, high in zip(self.problem.lo, self.problem.hi, strict=True))
@@ -138,13 +168,17 @@ class Work:
         if not verdict.root:
             self.misses += 1
             return False
-        kind, multiplicity, free = judge.kind_of(self.meter, at, residuals)
+        kind, multiplicity, free, weak = judge.kind_of(self.meter, at, residuals)
         if len(free) and judge.is_continuum(self.meter, at, free, max(self.quiet, 10.0 * size)):
             self.continuum = at.tolist()
             return True
         self.sightings.append(len(self.known) + len(self.roots))
         self.roots.append(Root(at, size, kind, multiplicity))
         self.hits += 1
+        if kind == judge.CROSSING and len(at) > 1 and self.meter.left >= 2:
+            twin = judge.twin_of(self.meter, at, residuals, weak)
+            if twin is not None:
+                self.twins.append(twin)
         return True
 
     def leave_open(self, at: Array, size: float, spread: float) -> None:

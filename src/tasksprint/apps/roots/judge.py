@@ -30,6 +30,8 @@ FAR, NEAR = 1e-2, 1e-5  # of the box
 FAR_RATIO, NEAR_RATIO = 1e-3, 1e-2
 RANK = 1e-4  # a singular value below this share of the greatest: a rank is lost
 WALK = (1e-3, 2e-3, 4e-3)  # of the box
+SAME = 1e-6
+TWIN_STEP, TWIN_FAR = 1e-3, 0.1  # of the box
 DIRECTIONS = 51  # purpose of random streams
 
 
@@ -80,21 +82,45 @@ def jacobian_at(meter: Meter, at: Array, residuals: Array, step: float = 1e-6) -
     return jacobian if np.isfinite(jacobian).all() else np.zeros((len(residuals), dimensions))
 
 
-def kind_of(meter: Meter, at: Array, residuals: Array) -> tuple[str, int | None, Array]:
-    """Kind, multiplicity, and the directions (rows) in which nothing changes, of a root of a system or a scalar."""
+def kind_of(meter: Meter, at: Array, residuals: Array) -> tuple[str, int | None, Array, tuple[Array, Array]]:
+    """Of a root of a system or a scalar: kind, multiplicity, and the directions (rows) in which nothing changes.
+
+    Last comes the weakest direction: of the unknowns, and of the equations.
+    """
     jacobian = jacobian_at(meter, at, residuals)
     lengths = np.linalg.norm(jacobian, axis=1, keepdims=True)
     top = lengths.max()
     rows = np.where(lengths > 1e-12 * max(top, 1e-300), jacobian / np.maximum(lengths, 1e-300), 0.0)
-    _, s, vt = np.linalg.svd(rows)
+    u, s, vt = np.linalg.svd(rows)
+    weak = (vt[-1], u[:, len(s) - 1] / np.maximum(lengths[:, 0], 1e-300))
     strong = np.zeros(len(at))
     strong[: len(s)] = s
     free = vt[strong <= RANK * max(1.0, strong.max())]
     if len(residuals) == 1 and len(at) > 1:
-        return TANGENTIAL, None, free if len(free) else vt[1:]
+        return TANGENTIAL, None, free if len(free) else vt[1:], weak
     if len(free) == 0:
-        return CROSSING, 1, free
-    return SINGULAR, None, free
+        return CROSSING, 1, free, weak
+    return SINGULAR, None, free, weak
+
+
+def twin_of(meter: Meter, at: Array, residuals: Array, weak: tuple[Array, Array]) -> Array | None:
+    """Where a second root is to be expected: roots come in pairs where the equations bend back.
+
+    Along the direction in which the equations change least they are a slope and a bend, s t + c t^2 / 2, and zero again
+    at t = -2 s / c. If that is near, it is worth a polish.
+    """
+    way, equation = weak
+    step = TWIN_STEP * (1.0 if (np.abs(at - 0.5) < 0.5 - TWIN_STEP).all() else 0.1)
+    values = meter(np.clip(at + step * np.array([[1.0], [-1.0]]) * way, 0.0, 1.0))
+    if not np.isfinite(values).all():
+        return None
+    ahead, behind = (values - residuals) @ equation
+    bend = (ahead + behind) / step**2
+    if bend == 0.0:
+        return None
+    away = -(ahead - behind) / step / bend
+    twin = np.clip(at + away * way, 0.0, 1.0)
+    return twin if SAME < abs(away) < TWIN_FAR else None
 
 
 def order_on_line(meter: Meter, at: Array, quiet: float) -> int | None:

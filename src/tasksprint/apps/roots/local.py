@@ -14,7 +14,7 @@ DEFAULTS: dict[str, Any] = {
     "budget": 50_000,
     "seed": 0,
     "polish": True,
-    "rounds": 10,
+    "rounds": 0,
     "population": 64,
     "width": 0,
     "starts": "unsearched",

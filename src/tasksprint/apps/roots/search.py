@@ -24,6 +24,7 @@ SAME, BLURRED = 1e-7, 1e-3  # of the box, as in `findings`
 SMALLEST = 16  # evaluations that are worth a task
 DEAD_MAX = 256
 OPEN_MAX = 64
+ROUNDS = 10
 CLUSTERS_A_TASK = 4
 
 Order = dict[str, Any]
@@ -174,7 +175,7 @@ class Search:
     # what comes next
 
     def _plan(self, news: dict[str, int] | None = None) -> list[Order]:
-        rounds = int(self.options["rounds"])
+        rounds = self._rounds()
         share = self.left // max(1, rounds - self.round) if self.round < rounds else self.left
         if self.left < 2 * SMALLEST or self.round >= 2 * rounds:
             self.done = True
@@ -190,6 +191,13 @@ class Search:
             self.waiting.append(order["number"])
         self.done = not orders
         return orders
+
+    def _rounds(self) -> int:
+        """How many rounds the budget is planned for: as many as leave each task a few polishes to do."""
+        if self.options.get("rounds"):
+            return int(self.options["rounds"])
+        polish = 70 * self.dimensions if self.equations == 1 < self.dimensions else 20 + 4 * self.dimensions
+        return max(4, min(ROUNDS, self.budget // (5 * polish * len(self.cells))))
 
     def _order(self, kind: str, inputs: list[int], allowance: int, **more: Any) -> Order:
         number = self.next_number
@@ -208,18 +216,19 @@ class Search:
 
     @staticmethod
     def _known(root: Piece) -> Piece:
-        return {key: root[key] for key in ("at", "size", "kind", "multiplicity", "signs") if key in root}
+        return {key: root[key] for key in ("at", "size", "kind", "multiplicity", "signs", "sightings") if key in root}
 
     def _explorations(self, evaluations: int) -> list[Order]:
+        cells, weights = self.cells, self._weights()
         allowance = evaluations // len(self.cells)
-        cells = self.cells
         if allowance < SMALLEST:  # the last few: only as many cells as they are enough for
             some = max(1, evaluations // SMALLEST)
             begin = self.round % len(self.cells)
             cells = [self.cells[(begin + step) % len(self.cells)] for step in range(min(some, len(self.cells)))]
-            allowance = evaluations // len(cells)
+            weights = [1.0] * len(cells)
         orders = []
-        for cell in cells:
+        for cell, weight in zip(cells, weights, strict=True):
+            allowance = int(evaluations * weight / sum(weights))
             fresh = self._fresh(allowance)
             orders.append(
                 self._order(
@@ -238,6 +247,18 @@ class Search:
             cell["first"] += fresh
         return orders
 
+    def _weights(self) -> list[float]:
+        """How the cells share a round: those with roots that were met once only have the most left to find."""
+        weights = [1.0] * len(self.cells)
+        for root in self.roots:
+            for number, cell in enumerate(self.cells):
+                inside = zip(cell["low"], root["at"], cell["high"], strict=True)
+                if root["sightings"] <= 1 and all(low <= place <= high for low, place, high in inside):
+                    weights[number] += 0.5
+                    break
+        ceiling = 3.0 * sum(weights) / len(weights)
+        return [min(weight, ceiling) for weight in weights]
+
     def _fresh(self, allowance: int) -> int:
         """How many of an exploration's evaluations are new samples; the rest is for generations and polishes."""
         if not self.options["polish"]:
@@ -245,7 +266,7 @@ class Search:
         elif self.dimensions == 1:
             part = 0.4
         else:
-            part = 0.25 if self.dimensions <= 3 else 0.15
+            part = 0.2 if self.equations == 1 else 0.25 if self.dimensions <= 3 else 0.15
         return max(4, int(part * allowance))
 
     def _generations(self) -> int:

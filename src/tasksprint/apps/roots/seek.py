@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from tasksprint.apps.roots.descent import FOUND, descend
+from tasksprint.apps.roots.descent import FOUND, MET, descend
 from tasksprint.apps.roots.evolve import neighbours
 from tasksprint.apps.roots.findings import Work
 from tasksprint.apps.roots.population import Population
@@ -26,7 +26,7 @@ PICK = 21  # purpose of random streams
 
 def polish_cost(dimensions: int, equations: int) -> int:
     """Evaluations of a polish, about: what the number of starts is planned by."""
-    return 60 * dimensions if equations == 1 else 12 + 3 * dimensions
+    return 70 * dimensions if equations == 1 else 12 + 3 * dimensions
 
 
 def polish_limit(dimensions: int, equations: int) -> int:
@@ -51,7 +51,8 @@ def niches(samples: Population, fresh: int) -> Rows:
 
 def starts(work: Work, samples: Population, fresh: int, room: int) -> Rows:
     """Which samples to polish: untried niches, and some of the `fresh` last samples that are none."""
-    niche = [row for row in niches(samples, fresh) if not near_known(work, samples.points[row])]
+    rows = niches(samples, fresh)
+    niche = rows[~work.known_at(samples.points[rows])].tolist()
     others = max(1, int(room * OTHERS)) if work.meter.equations >= work.problem.dimensions else 0
     chosen = niche[: max(1, room - others)]
     last = np.arange(max(0, len(samples) - fresh), len(samples))
@@ -59,19 +60,6 @@ def starts(work: Work, samples: Population, fresh: int, room: int) -> Rows:
     taken = set(chosen)
     extra = [row for row in order if row not in taken and not samples.tried[row] and np.isfinite(samples.sizes[row])]
     return np.array([*chosen, *extra[: max(0, room - len(chosen))]] if others else chosen, dtype=np.int64)
-
-
-def near_known(work: Work, at: Array) -> bool:
-    """Within a third of the gap between roots, where one knows what a polish would find."""
-    places = work.places()
-    if len(places) == 0:
-        return False
-    away = np.abs(places - at).max(axis=1)
-    nearest = int(np.argmin(away))
-    others = np.abs(places - places[nearest]).max(axis=1)
-    others[nearest] = np.inf
-    gap = min(float(others.min()), 0.3) if len(places) > 1 else 0.1
-    return bool(away[nearest] < gap / 3.0)
 
 
 def seek(work: Work, samples: Population, fresh: int) -> None:
@@ -112,7 +100,7 @@ def _changes_sign(residuals: Array) -> bool:
     return bool(finite.size and finite.min() < 0.0 < finite.max())
 
 
-def _by_descent(work: Work, at: Array, residuals: Array) -> None:
+def _by_descent(work: Work, at: Array, residuals: Array | None) -> None:
     limit = polish_limit(work.problem.dimensions, max(2, work.meter.equations))
     run = descend(work.meter, at, residuals, work.quiet, limit)
     for row in np.argsort(run.state != FOUND, kind="stable"):
@@ -122,16 +110,23 @@ def _by_descent(work: Work, at: Array, residuals: Array) -> None:
             return
         if not (promising and work.candidate(run.positions[row], run.residuals[row])):
             work.leave_open(run.positions[row], size, float(np.abs(run.positions[row] - at[row]).max()))
+    twins, work.twins = work.twins, []
+    if twins and work.meter.left >= polish_cost(work.problem.dimensions, 2):
+        work.polished += len(twins)
+        _by_descent(work, np.array(twins), None)
 
 
 def _by_simplexes(work: Work, at: Array, residuals: Array, spread: float) -> None:
     legs = np.full(at.shape, min(0.05, 0.5 * spread))
-    run = Simplexes(work.meter, at, norms(residuals), legs, work.quiet)
+    run = Simplexes(work.meter, at, norms(residuals), legs, work.quiet, work.places())
     run.run(polish_limit(work.problem.dimensions, 1))
     for row in np.argsort(run.state != FOUND, kind="stable"):
         if work.continuum is not None:
             return
         size = float(run.value[row])
+        if run.state[row] == MET:
+            work.sight(run.best[row])
+            continue
         found = run.state[row] == FOUND and work.candidate(run.best[row], np.array([size]))
         if not found:
-            work.leave_open(run.best[row], size, spread)
+            work.leave_open(run.best[row], size, float(min(spread, 4.0 * run.extent()[row])))

@@ -12,11 +12,12 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from tasksprint.apps.roots.descent import FOUND, RUNNING, SPENT, STUCK
+from tasksprint.apps.roots.descent import FOUND, MET, RUNNING, SPENT, STUCK
 from tasksprint.apps.roots.problem import Array, Meter, norms
 
 Rows = NDArray[np.int64]
-NARROW = 1e-10  # of the box: a simplex this small is a point
+SMALL = 2e-3  # of the box: a simplex this small sees one root only
+NARROW = 1e-8  # of the box: a simplex this small is a point
 LEVEL = 0.25  # stuck when the best is not below this share of the worst, turn after turn
 PATIENCE = 6
 WINDOW = 12  # turns between looks at the progress of the best value, times the dimension
@@ -25,9 +26,10 @@ WINDOW = 12  # turns between looks at the progress of the best value, times the 
 class Simplexes:
     """Rows of searches: corners in order of value, the best first."""
 
-    def __init__(self, meter: Meter, starts: Array, values: Array, spread: Array, quiet: float) -> None:
+    def __init__(self, meter: Meter, starts: Array, values: Array, spread: Array, quiet: float,
+                 known: Array) -> None:
         count, dimensions = starts.shape
-        self.meter, self.quiet = meter, quiet
+        self.meter, self.quiet, self.known = meter, quiet, known
         self.corners = np.repeat(starts[:, None, :], dimensions + 1, axis=1)
         index = np.arange(dimensions)
         legs = np.where(starts > 0.5, -1.0, 1.0) * spread
@@ -48,6 +50,10 @@ class Simplexes:
     @property
     def value(self) -> Array:
         return self.values[:, 0]
+
+    def extent(self) -> Array:
+        """How far the corners are from the best one."""
+        return np.asarray(np.abs(self.corners[:, 1:] - self.corners[:, :1]).max(axis=(1, 2)))
 
     def run(self, cost_max: int) -> None:
         for turn in range(1, 100_000):
@@ -106,7 +112,7 @@ class Simplexes:
 
     def _judge(self, rows: Rows, turn: int) -> None:
         best, worst = self.values[rows, 0], self.values[rows, -1]
-        size = np.abs(self.corners[rows, 1:] - self.corners[rows, :1]).max(axis=(1, 2))
+        size = self.extent()[rows]
         self.level[rows] = np.where(best > (1.0 - LEVEL) * worst, self.level[rows] + 1, 0)
         self.state[rows[self.level[rows] >= PATIENCE * self.corners.shape[2]]] = STUCK
         if turn % (WINDOW * self.corners.shape[2]) == 0:
@@ -115,3 +121,10 @@ class Simplexes:
         self.state[rows[~np.isfinite(best)]] = STUCK
         self.state[rows[size <= NARROW]] = FOUND  # a point: whether it is a root is for the judge
         self.state[rows[best <= self.quiet]] = FOUND
+        self._recognise(rows, size)
+
+    def _recognise(self, rows: Rows, size: Array) -> None:
+        """A small simplex over a root that is known already need not go on."""
+        if len(self.known):
+            away = np.abs(self.best[rows][:, None, :] - self.known[None, :, :]).max(axis=2).min(axis=1)
+            self.state[rows[(size <= SMALL) & (away <= size) & (self.state[rows] == RUNNING)]] = MET

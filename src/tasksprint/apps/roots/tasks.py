@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from tasksprint.apps.roots import judge, seek, seek_line
-from tasksprint.apps.roots.evolve import close_in, neighbours, niche_generation
+from tasksprint.apps.roots.evolve import close_in, niche_generation
 from tasksprint.apps.roots.findings import Root, Work
 from tasksprint.apps.roots.population import Population
 from tasksprint.apps.roots.problem import Array, Function, norms, quiet_level
@@ -45,6 +45,8 @@ def explore(args: Mapping[str, Any], inputs: Sequence[Population], function: Fun
         order = np.argsort(points[:, 0], kind="stable")
         seek_line.sight(work, points[order, 0], fresh.residuals[order, 0])
     samples = Population.joined([old, fresh])
+    if on_line and work.polish:  # what the samples show already comes first
+        samples = seek_line.seek(work, samples)
     born = evolve(work, samples, args)
     samples = Population.joined([samples, born])
     if not work.polish:
@@ -86,10 +88,8 @@ def turned_away(work: Work, points: Array) -> Array:
     dimensions = work.problem.dimensions
     if not work.known or dimensions == 1 or not len(points):
         return points
-    radius = known_radii(work)
     for attempt in range(TURN_AWAY_TRIES):
-        near, away = neighbours(points, 1, work.places())
-        bad = np.flatnonzero(away[:, 0] < radius[near[:, 0]])
+        bad = np.flatnonzero(work.known_at(points))
         if not len(bad):
             break
         drawn = genome.uniform(work.keys.stream(attempt, RESEED), len(bad) * dimensions).reshape(-1, dimensions)
@@ -97,22 +97,11 @@ def turned_away(work: Work, points: Array) -> Array:
     return points
 
 
-def known_radii(work: Work) -> Array:
-    """How far around each known root nothing is sought: a third of the gap to the next one, a twentieth at most."""
-    places = work.places()
-    if len(places) < 2:
-        return np.full(len(places), 0.02)
-    _, gaps = neighbours(places, 1)
-    return np.minimum(gaps[:, 0] / 3.0, 0.05)
-
-
 def evolve(work: Work, samples: Population, args: Mapping[str, Any]) -> Population:
     """Generations with niches, away from known roots; the best of the old stand among the parents."""
     born = [Population.empty(work.problem.dimensions, work.meter.equations)]
     active = np.flatnonzero(np.isfinite(samples.sizes))
-    if work.known and len(active):
-        near, away = neighbours(samples.points[active], 1, work.places())
-        active = active[away[:, 0] >= known_radii(work)[near[:, 0]]]
+    active = active[~work.known_at(samples.points[active])]
     keep = int(args["population"])
     if len(active) > keep:
         active = np.sort(active[np.argsort(samples.sizes[active], kind="stable")[:keep]])
@@ -135,11 +124,12 @@ def leave_niches(work: Work, samples: Population, fresh: int) -> None:
         return
     samples.tried[rows] = True
     spread = 2.0 * seek.spacing(samples, rows)
-    for row in rows:
+    known = work.known_at(samples.points[rows])
+    for row, explained in zip(rows, known, strict=True):
         at, size = samples.points[row], float(samples.sizes[row])
         if size <= work.problem.epsilon:
             announce(work, at, size)
-        elif not seek.near_known(work, at):
+        elif not explained:
             work.leave_open(at, size, spread)
 
 
