@@ -8,11 +8,11 @@ import pytest
 
 from tasksprint.client import effects as client_effects
 from tasksprint.client.core import Client
-from tasksprint.storage.shelf import Piece, Result
 from tasksprint.coordinator import effects
 from tasksprint.coordinator.core import Coordinator
 from tasksprint.view.operations import Finish, JobSpec, StartTask
 from tasksprint.wire import messages as wire
+from tasksprint.wire.results import Piece, Result
 
 CLIENT_LINK, COMMAND_LINK = 1, 2
 Scheduler = Callable[[object], list[object]]

@@ -5,16 +5,8 @@ import pytest
 from tasksprint.codec import DIGEST_BYTES
 from tasksprint.storage import shelf as shelf_module
 from tasksprint.storage import shelf_index
-from tasksprint.storage.shelf import (
-    Piece,
-    Result,
-    Shelf,
-    ShelfError,
-    digest_file,
-    file_in,
-    piece_digest,
-    result_digest,
-)
+from tasksprint.storage.shelf import Shelf, ShelfError, digest_file, file_in, piece_digest, result_digest
+from tasksprint.wire.results import Piece, Result
 
 
 def value(content: bytes) -> Piece:

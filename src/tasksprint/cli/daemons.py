@@ -13,7 +13,15 @@ from typing import Protocol
 import click
 
 from tasksprint.cli.commands import Failure
-from tasksprint.cli.settings import HOME, cluster_option, coordinators_option, load_secret, parse_addresses, parse_peers, secret_option
+from tasksprint.cli.settings import (
+    HOME,
+    cluster_option,
+    coordinators_option,
+    load_secret,
+    parse_addresses,
+    parse_peers,
+    secret_option,
+)
 
 owned_option = click.option("--owned", is_flag=True, hidden=True, help="End when standard input ends.")
 

@@ -13,10 +13,10 @@ from typing import Protocol
 from tasksprint import limits
 from tasksprint.cli.asking import Asking
 from tasksprint.cli.commands import Failure
-from tasksprint.storage.shelf import Piece
 from tasksprint.transfer.fetch import Fetcher, Wanted
 from tasksprint.view.operations import JobSpec
 from tasksprint.wire import messages as wire
+from tasksprint.wire.results import Piece
 
 PROGRESS_MS = 100  # between two looks at a running job
 

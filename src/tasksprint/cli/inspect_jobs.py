@@ -150,9 +150,9 @@ def logs(job: str, coordinators: str, cluster: str, secret_file: Path) -> None:
 
 
 async def client_log(asking: Any, address: str, job_id: str) -> bytes:
-    from tasksprint.storage.shelf import Piece
     from tasksprint.transfer.fetch import Fetcher, Wanted
     from tasksprint.wire import messages as wire
+    from tasksprint.wire.results import Piece
 
     future: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
 

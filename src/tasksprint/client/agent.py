@@ -25,13 +25,14 @@ from tasksprint.client.programs_at_hand import ProgramsAtHand
 from tasksprint.codec import digest
 from tasksprint.programs.keeper import Keeper
 from tasksprint.programs.node_process import NodeProcess, Run
-from tasksprint.storage.shelf import Piece, Result, Shelf, ShelfError, digest_file, piece_digest, result_digest
+from tasksprint.storage.shelf import Shelf, ShelfError, digest_file, piece_digest, result_digest
 from tasksprint.transfer.fetch import Fetcher, Wanted
 from tasksprint.transfer.serve import Outgoing
 from tasksprint.transport import Handlers, Identity, Link, LinkError, LinkRefused, Server, connect_once
 from tasksprint.view.operations import Held
 from tasksprint.wire import messages as wire
 from tasksprint.wire import node_talk
+from tasksprint.wire.results import Piece, Result
 
 LEAVE_MS = 2_000  # a client that goes waits this long for the cluster's word
 

@@ -31,10 +31,10 @@ from tasksprint import limits
 from tasksprint.client import effects
 from tasksprint.client.effects import Effect, Input
 from tasksprint.client.session import Session
-from tasksprint.storage.shelf import Piece, Result
 from tasksprint.view.operations import Done, Failed, Held, Lost, Returned, Unreachable
 from tasksprint.view.part import AnyChange, Assign, Cancel, Change, Drop, GiveBack, JobEnded, JobInfo, Keep, Supplier
 from tasksprint.wire import messages as wire
+from tasksprint.wire.results import Piece, Result
 
 WAITING, READY, SENT, MADE = range(4)
 FETCHED_CACHE_BYTES = 256 * limits.MIB

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from tasksprint.storage.shelf import Piece, Result
 from tasksprint.view.part import Assign, JobInfo
 from tasksprint.wire.messages import ToCoordinator
+from tasksprint.wire.results import Piece, Result
 
 
 @dataclass(slots=True)

@@ -15,9 +15,10 @@ from tasksprint.sim.fetching import Fetcher
 from tasksprint.sim.network import Session
 from tasksprint.sim.nodes import NodeProcess
 from tasksprint.sim.world import MS_US, SECOND_US, Process
-from tasksprint.storage.shelf import Piece, Result, piece_digest, result_digest
+from tasksprint.storage.shelf import piece_digest, result_digest
 from tasksprint.view.operations import Held
 from tasksprint.wire import messages as wire
+from tasksprint.wire.results import Piece, Result
 
 if TYPE_CHECKING:
     from tasksprint.sim.cluster import Cluster
@@ -41,7 +42,7 @@ class ClientHost(Process):
         super().__init__(cluster.world, name)
         self.cluster = cluster
         self.slots = cluster.world.between(1, 3)
-        self.mean_us = cluster.world.between(5, 150) * MS_US
+        self.mean_us = cluster.world.between(5, 400) * MS_US
         self.core: Client
         self.shelf: dict[ShelfId, tuple[Held, Result]] = {}
         self.nodes: dict[int, NodeProcess] = {}

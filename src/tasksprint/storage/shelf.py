@@ -27,6 +27,7 @@ from tasksprint import codec
 from tasksprint.limits import MIB
 from tasksprint.storage import shelf_index
 from tasksprint.storage.errors import StorageError
+from tasksprint.wire.results import Piece, Result
 
 SPILL_MIN_BYTES = 1_024  # a smaller value costs more as a file than it frees
 INDEX = "index"
@@ -37,44 +38,6 @@ AttemptId = tuple[int, int, int]  # (job, task, attempt)
 
 class ShelfError(StorageError):
     pass
-
-
-@dataclass(slots=True)
-class Piece:
-    """One named piece of a result.  Exactly one of `value` (the bytes) and `path` (a file of them) is set."""
-
-    size: int
-    digest: bytes
-    is_file: bool  # a file to its user; a value that was spilled has a path and is none
-    value: bytes | None = None
-    path: Path | None = None
-
-    def read(self) -> bytes:
-        """Raises OSError when the file is gone."""
-        if self.value is not None:
-            return self.value
-        assert self.path is not None
-        return self.path.read_bytes()
-
-
-class Shelved(Protocol):
-    """What the shelf needs to know of a result."""
-
-    @property
-    def digest(self) -> bytes: ...
-    @property
-    def pieces(self) -> Mapping[str, Piece]: ...
-
-
-@dataclass(slots=True)
-class Result:
-    """A result that was found again when the client started."""
-
-    digest: bytes
-    pieces: dict[str, Piece]
-    size: int
-    read: int = 0
-    run_us: int = 0
 
 
 # --- digests and files --------------------------------------------------------------------------------------
@@ -126,7 +89,7 @@ def file_in(folder: Path, name: str) -> Path:
 
 @dataclass(slots=True)
 class _Kept:
-    result: Shelved
+    result: Result
     spilled: list[Path] = field(default_factory=list)
     indexed: shelf_index.Put | None = None  # what the index says of it
 
@@ -152,7 +115,7 @@ class Shelf:
         """What was found when the process began: ((job_id, task, attempt), result)."""
         return list(self._held)
 
-    def put(self, job: int, job_id: str, task: int, attempt: int, result: Shelved) -> None:
+    def put(self, job: int, job_id: str, task: int, attempt: int, result: Result) -> None:
         """From here on the shelf may spill the pieces, and removes their files with `drop`."""
         name = (job, task, attempt)
         if name in self._kept:
@@ -165,7 +128,7 @@ class Shelf:
         if self.memory > self._limit:
             self._spill()
 
-    def get(self, job: int, task: int, attempt: int) -> Shelved | None:
+    def get(self, job: int, task: int, attempt: int) -> Result | None:
         kept = self._kept.get((job, task, attempt))
         return None if kept is None else kept.result
 
@@ -206,7 +169,7 @@ class Shelf:
                 whole.append(put)
         return whole
 
-    def _keep(self, name: AttemptId, result: Shelved) -> _Kept:
+    def _keep(self, name: AttemptId, result: Result) -> _Kept:
         kept = self._kept[name] = _Kept(result)
         self._jobs.setdefault(name[0], set()).add(name)
         for key, piece in result.pieces.items():
@@ -262,7 +225,7 @@ def _remove(path: Path, task_folder: str) -> None:
         path.unlink(missing_ok=True)
 
 
-def _indexed(job: int, job_id: str, task: int, attempt: int, result: Shelved) -> shelf_index.Put | None:
+def _indexed(job: int, job_id: str, task: int, attempt: int, result: Result) -> shelf_index.Put | None:
     """None when a file is gone already: the result will be found missing by whoever wants it."""
     pieces = []
     for key, piece in result.pieces.items():

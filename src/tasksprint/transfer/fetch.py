@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import BinaryIO
 
 from tasksprint import limits
-from tasksprint.storage.shelf import Piece
 from tasksprint.transfer.plan import Damaged, Incoming, retry_delay_ms
 from tasksprint.transport import Handlers, Identity, Link, LinkError, connect_once
 from tasksprint.wire import messages as wire
+from tasksprint.wire.results import Piece
 
 Request = wire.Fetch | wire.GetLog
 

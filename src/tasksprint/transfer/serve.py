@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import BinaryIO
 
 from tasksprint import limits
-from tasksprint.storage.shelf import Piece
 from tasksprint.transport import Link
 from tasksprint.wire import messages as wire
+from tasksprint.wire.results import Piece
 
 
 @dataclass(slots=True)

@@ -22,7 +22,7 @@ class WireMessage(Struct, array_like=True, frozen=True, gc=False):
 # --- the handshake (before anything else, on every link) -------------------------------------------
 
 
-class Hello(WireMessage, tag="hello", gc=False):
+class Hello(WireMessage, tag="hello", frozen=True, gc=False):
     version: int
     cluster: str
     kind: str  # peer | client | submit | fetch
@@ -30,11 +30,11 @@ class Hello(WireMessage, tag="hello", gc=False):
     nonce: bytes
 
 
-class Proof(WireMessage, tag="proof", gc=False):
+class Proof(WireMessage, tag="proof", frozen=True, gc=False):
     mac: bytes
 
 
-class Reject(WireMessage, tag="reject", gc=False):
+class Reject(WireMessage, tag="reject", frozen=True, gc=False):
     reason: str
     retry: bool = False  # the moment was wrong (full), not the secret, version or name
 
@@ -44,14 +44,14 @@ HandshakeMessage = Hello | Proof | Reject
 # --- peer ------------------------------------------------------------------------------------------
 
 
-class Peer(WireMessage, tag="peer", gc=False):
+class Peer(WireMessage, tag="peer", frozen=True, gc=False):
     messages: list[AnyMessage]
 
 
 # --- client → coordinator --------------------------------------------------------------------------
 
 
-class RegisterClient(WireMessage, tag="register", gc=False):
+class RegisterClient(WireMessage, tag="register", frozen=True, gc=False):
     client: str
     nonce: int
     address: str
@@ -60,30 +60,30 @@ class RegisterClient(WireMessage, tag="register", gc=False):
     held: list[Held]
 
 
-class Poll(WireMessage, tag="poll", gc=False):
+class Poll(WireMessage, tag="poll", frozen=True, gc=False):
     client: str
     incarnation: int
     known: int  # the view number that the client has
 
 
-class Alive(WireMessage, tag="alive", gc=False):
+class Alive(WireMessage, tag="alive", frozen=True, gc=False):
     client: str
     incarnation: int
 
 
-class SendReports(WireMessage, tag="reports", gc=False):
+class SendReports(WireMessage, tag="reports", frozen=True, gc=False):
     client: str
     incarnation: int
     sequence: int
     reports: list[AnyReport]
 
 
-class LeaveCluster(WireMessage, tag="leave", gc=False):
+class LeaveCluster(WireMessage, tag="leave", frozen=True, gc=False):
     client: str
     incarnation: int
 
 
-class GetProgram(WireMessage, tag="get_program", gc=False):
+class GetProgram(WireMessage, tag="get_program", frozen=True, gc=False):
     hash: str
     offset: int
 
@@ -91,12 +91,12 @@ class GetProgram(WireMessage, tag="get_program", gc=False):
 # --- coordinator → client --------------------------------------------------------------------------
 
 
-class Registered(WireMessage, tag="registered", gc=False):
+class Registered(WireMessage, tag="registered", frozen=True, gc=False):
     nonce: int
     incarnation: int
 
 
-class View(WireMessage, tag="view", gc=False):
+class View(WireMessage, tag="view", frozen=True, gc=False):
     """The answer to a poll: what changed since the number that it named."""
 
     number: int
@@ -105,18 +105,18 @@ class View(WireMessage, tag="view", gc=False):
     changes: list[AnyChange]
 
 
-class Unregistered(WireMessage, tag="unregistered", gc=False):
+class Unregistered(WireMessage, tag="unregistered", frozen=True, gc=False):
     """Declared dead, or never heard of: register anew."""
 
     client: str
 
 
-class NotLeader(WireMessage, tag="not_leader", gc=False):
+class NotLeader(WireMessage, tag="not_leader", frozen=True, gc=False):
     leader: int  # 0: not known
     address: str
 
 
-class ProgramPart(WireMessage, tag="program_part", gc=False):
+class ProgramPart(WireMessage, tag="program_part", frozen=True, gc=False):
     hash: str
     offset: int
     total: int  # 0: not known here
@@ -126,7 +126,7 @@ class ProgramPart(WireMessage, tag="program_part", gc=False):
 # --- command ↔ coordinator --------------------------------------------------------------------------
 
 
-class PutProgram(WireMessage, tag="put_program", gc=False):
+class PutProgram(WireMessage, tag="put_program", frozen=True, gc=False):
     request: int
     hash: str
     part: int
@@ -134,13 +134,13 @@ class PutProgram(WireMessage, tag="put_program", gc=False):
     data: bytes
 
 
-class SubmitJob(WireMessage, tag="submit", gc=False):
+class SubmitJob(WireMessage, tag="submit", frozen=True, gc=False):
     request: int
     job_id: str
     spec: JobSpec
 
 
-class WatchJob(WireMessage, tag="watch", gc=False):
+class WatchJob(WireMessage, tag="watch", frozen=True, gc=False):
     """Answered when the job's number is above `known`, or after POLL_HELD_MS."""
 
     request: int
@@ -148,22 +148,22 @@ class WatchJob(WireMessage, tag="watch", gc=False):
     known: int
 
 
-class CancelRequest(WireMessage, tag="cancel", gc=False):
+class CancelRequest(WireMessage, tag="cancel", frozen=True, gc=False):
     request: int
     job_id: str
 
 
-class CollectedRequest(WireMessage, tag="collected", gc=False):
+class CollectedRequest(WireMessage, tag="collected", frozen=True, gc=False):
     request: int
     job_id: str
 
 
-class StatusRequest(WireMessage, tag="status", gc=False):
+class StatusRequest(WireMessage, tag="status", frozen=True, gc=False):
     request: int
     what: str  # "cluster" | "jobs" | "job:<id>" | "why:<id>:<task>" | "self" (this coordinator alone, leader or not)
 
 
-class SchedulerLog(WireMessage, tag="scheduler_log", gc=False):
+class SchedulerLog(WireMessage, tag="scheduler_log", frozen=True, gc=False):
     """This coordinator's copy of what the job's scheduler printed."""
 
     request: int
@@ -171,7 +171,7 @@ class SchedulerLog(WireMessage, tag="scheduler_log", gc=False):
     offset: int
 
 
-class Answer(WireMessage, tag="answer", gc=False):
+class Answer(WireMessage, tag="answer", frozen=True, gc=False):
     """`error` is empty when the request succeeded; `data` is JSON text or raw bytes of a log."""
 
     request: int
@@ -186,7 +186,7 @@ class Output(Struct, array_like=True, frozen=True, gc=False):
     holders: list[tuple[str, str]]  # (client, address); empty while the result is made again
 
 
-class JobUpdate(WireMessage, tag="job_update", gc=False):
+class JobUpdate(WireMessage, tag="job_update", frozen=True, gc=False):
     request: int
     job_id: str
     number: int
@@ -205,7 +205,7 @@ class JobUpdate(WireMessage, tag="job_update", gc=False):
 # --- fetching: anybody → client ---------------------------------------------------------------------
 
 
-class Fetch(WireMessage, tag="fetch", gc=False):
+class Fetch(WireMessage, tag="fetch", frozen=True, gc=False):
     """Answered when the attempt is done, with Piece and Chunks, or with Gone."""
 
     request: int
@@ -215,11 +215,11 @@ class Fetch(WireMessage, tag="fetch", gc=False):
     key: str
 
 
-class StopFetch(WireMessage, tag="stop_fetch", gc=False):
+class StopFetch(WireMessage, tag="stop_fetch", frozen=True, gc=False):
     request: int
 
 
-class GetLog(WireMessage, tag="get_log", gc=False):
+class GetLog(WireMessage, tag="get_log", frozen=True, gc=False):
     """This client's kept output of the job's tasks, answered with Piece and Chunks."""
 
     request: int
@@ -227,15 +227,15 @@ class GetLog(WireMessage, tag="get_log", gc=False):
     offset: int
 
 
-class Ping(WireMessage, tag="ping", gc=False):
+class Ping(WireMessage, tag="ping", frozen=True, gc=False):
     """Are you there?  Asked on a link on which answers are awaited and nothing comes."""
 
 
-class Pong(WireMessage, tag="pong", gc=False):
+class Pong(WireMessage, tag="pong", frozen=True, gc=False):
     pass
 
 
-class Piece(WireMessage, tag="piece", gc=False):
+class Piece(WireMessage, tag="piece", frozen=True, gc=False):
     request: int
     result_digest: bytes  # of the whole result that the piece belongs to
     digest: bytes  # of this piece
@@ -244,12 +244,12 @@ class Piece(WireMessage, tag="piece", gc=False):
     data: bytes  # the first (often the only) bytes
 
 
-class Chunk(WireMessage, tag="chunk", gc=False):
+class Chunk(WireMessage, tag="chunk", frozen=True, gc=False):
     request: int
     data: bytes
 
 
-class Gone(WireMessage, tag="gone", gc=False):
+class Gone(WireMessage, tag="gone", frozen=True, gc=False):
     request: int
     kind: str  # missing_key | lost | ended | unknown
     reason: str
