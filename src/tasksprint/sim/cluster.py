@@ -123,7 +123,7 @@ class Cluster:
 
     def _run(self) -> None:
         world = self.world
-        for _ in range(world.between(1, 3)):
+        for _ in range((1, 2, 2, 3, 3, 4)[world.between(0, 5)]):
             self.add_client(start=False)
         for number in range(world.between(1, 3)):
             self._plan_job(number)
@@ -154,14 +154,17 @@ class Cluster:
     def _plan_job(self, number: int) -> None:
         world = self.world
         script = list(SCRIPTS)[world.between(0, len(SCRIPTS) - 1)]
-        args = {"n": world.between(3, 25), "delay_ms": world.between(0, 2_000)}
+        if world.chance(250):
+            script = ("shuffle", "declared_chain")[world.between(0, 1)]
+        count = world.between(3, 25) if world.chance(600) else world.between(20, 70)
+        args = {"n": count, "delay_ms": world.between(0, 2_000)}
         cancel_us = world.between(0, 6_000) * MS_US if world.chance(80) else 0
         plan = Plan(script, args, world.between(0, 1 << 60), f"job-{number}-{world.between(0, 1 << 60):x}", cancel_us)
         submitter = Submitter(self, f"command {number}", plan)
         self.submitters.append(submitter)
         self.faults.names.append(submitter.name)
         world.counters.hit(f"job {script}")
-        world.after(world.between(0, 6_000) * MS_US, submitter.start)
+        world.after(world.between(0, 8_000) * MS_US, submitter.start)
 
     # --- the end -------------------------------------------------------------------------------------
 
@@ -169,6 +172,8 @@ class Cluster:
         targets = self.faults.heal()
         self.client_faults.heal()
         self.scheduler_crash = self.node_crash = 0
+        for client in self.clients:
+            client.mean_us = min(client.mean_us, 30 * MS_US)  # what is left to do must fit into the time to the end
         return [host for host in self.coordinators.values() if host in targets]
 
     def _converged(self, healed: list[CoordinatorHost]) -> bool:
@@ -228,6 +233,8 @@ class Cluster:
             self.watch.tell("after_entry", self.shadow, operations)
             self.digests.applied(ShadowSeat, self.shadow.index, entry, self.shadow.digest)  # type: ignore[arg-type]
             self.shadow.take()
+            if any(job.parked_count for job in self.shadow.world.jobs.values()):
+                self.world.counters.hit("report parked")
             if self.world.chance(self._shadow_snapshots):
                 self.shadow = Machine.restore(b"".join(self.shadow.snapshot()))
                 self.world.counters.hit("state restored from its snapshot")

@@ -34,7 +34,7 @@ class Request:
 
 
 class Fetcher:
-    """The requests of one process; `done(piece)` or `failed(kind, reason)` is called once for each that is not stopped."""
+    """The requests of one process; one of `done` and `failed` is called once for each that is not stopped."""
 
     def __init__(self, process: Process, cluster: Cluster):
         self.process = process

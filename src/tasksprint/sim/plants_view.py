@@ -11,9 +11,10 @@ from tasksprint.coordinator.core import Coordinator
 from tasksprint.sim.patch import Patch
 from tasksprint.sim.planting import plant
 from tasksprint.view import Machine, decisions, events, liveness, reports, tasks
-from tasksprint.view.operations import Done, StartTask
+from tasksprint.view.operations import Done, Reports, StartTask
 from tasksprint.view.records import DONE, KILLED, Attempt, Client, JobState, Task
 from tasksprint.view.world import World
+from tasksprint.wire import messages as wire
 
 Old = Callable[..., Any]
 
@@ -50,22 +51,34 @@ def dead_too_early(patch: Patch) -> None:
     patch.set(liveness, "CLIENT_TIMEOUT_MS", limits.CLIENT_TIMEOUT_MS // 2)
 
 
-@plant("stale-attempt-accepted", "a report counts for whatever attempt of the task is live")
+def any_session(patch: Patch) -> None:
+    """Neither the leader nor the view looks which incarnation of a client speaks."""
+    patch.set(Coordinator, "_known", lambda self, link, client, incarnation: self.machine.client(client) is not None)
+    patch.set(reports, "session", lambda world, name, incarnation: world.clients.get(name))
+
+
+@plant("stale-attempt-accepted", "a report of an attempt that has ended counts for the task's live one")
 def stale_attempt_accepted(patch: Patch) -> None:
     def live(task: Task, number: int, client: Client) -> Attempt | None:
         return task.attempts[0] if task.attempts else None
 
+    any_session(patch)
     patch.set(reports, "live_attempt", live)
 
 
-@plant("old-session-accepted", "reports of a session that has ended still count")
+@plant("old-session-accepted", "reports of a session that has ended still count, whatever their number")
 def old_session_accepted(patch: Patch) -> None:
-    patch.set(reports, "session", lambda world, name, incarnation: world.clients.get(name))
+    any_session(patch)
     patch.set(reports, "is_next", lambda client, sequence: True)
 
 
 @plant("retry-applied-twice", "reports that are sent again take effect again")
 def retry_applied_twice(patch: Patch) -> None:
+    def received(self: Coordinator, link: int, message: wire.SendReports) -> None:
+        if self._known(link, message.client, message.incarnation):
+            self._offer(Reports(message.client, message.incarnation, message.sequence, message.reports))
+
+    patch.set(Coordinator, "_HANDLERS", {**Coordinator._HANDLERS, wire.SendReports: received})
     patch.set(reports, "is_next", lambda client, sequence: sequence <= client.acked + 1)
 
 
