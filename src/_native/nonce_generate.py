@@ -26,7 +26,8 @@ The complications.
   Hence ymm and two xors instead of zmm and one vpternlog: 69 cycles a hash instead of 90.
 * That holds while the core is ours.  When another tenant runs on its other hardware thread, only half of the 6
   instructions a cycle are left; the ymm hybrid has 300 a hash and takes 105 cycles, the zmm hybrid (`wide`) has 200
-  and takes 99.  So both are here, and timing chooses.
+  and takes 99.  So both are here, and timing chooses.  (Changing between them during a search gained nothing; nor
+  did one schedule in ymm and one in zmm.)
 """
 
 from __future__ import annotations
@@ -90,18 +91,18 @@ class Schedule:
         self.words: list[Constant | Value] = list(words)
         self.folded = folded  # words (or parts of words) that only C can compute: the symbols
         self.base = base  # where words live when they do not live in registers
-        self.recent = -1  # the word that is in a register anyway
+        self.recent: list[int] = []  # the words that stay in a register a while anyway
 
     def put(self, index: int, value: Value) -> None:
         self.words[index] = value
-        self.recent = index
+        self.recent = [*self.recent[-1:], index]
         if not self.code.target.window_in_registers:
             self.code.store(value, self.base + index * self.code.target.bytes)
 
     def get(self, index: int) -> Value:
         word = self.words[index]
         assert isinstance(word, Value)
-        if self.code.target.window_in_registers or index == self.recent:
+        if self.code.target.window_in_registers or index in self.recent:
             return word
         return self.code.load(self.base + index * self.code.target.bytes)
 

@@ -82,7 +82,7 @@ def search(
     """Searches the nonces `start` to `start + count - 1`; the nonce in `header` does not matter.
 
     `target` may be any number from 0; beyond 2**256 - 1 every hash is a hit.  `kernel` is one of `kernels()`, by
-    default what `choose` chose.  The search ends behind hit number `max_hits`.  Raises ValueError or TypeError for
+    default what `choose` chose.  The search ends behind hit number `max_hits`.  Raises ValueError for
     arguments that are none, before anything is searched.
     """
     if not isinstance(header, bytes) or len(header) != HEADER_BYTES:
