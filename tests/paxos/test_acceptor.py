@@ -197,19 +197,20 @@ def test_a_compacted_log_and_its_new_segment() -> None:
         assert (one.log.first, entries(one), one.decided, one.promised) == (3, [b"c", b"d", b"e"], 4, LOW)
 
 
-def test_what_waits_to_be_taken_is_in_the_new_segment_and_still_gets_a_write() -> None:
-    acceptor = holding(LOW, b"a", b"b", decided=2)
-    acceptor.accept(3, [b"c"])
-    acceptor.promise(HIGH)
-    acceptor.adopt(HIGH, 3, [b"C"])
-    waits_for = acceptor.next_write()
-    records = acceptor.compact(2, 3)
-    acceptor.take_records()
-    assert acceptor.write == waits_for
-    again = Acceptor(records, 2)
-    assert (again.promised, again.accepted, entries(again)) == (HIGH, HIGH, [b"C"])
-
-
 def test_a_snapshot_that_was_stored_before_its_record() -> None:
     acceptor = Acceptor([Appended(LOW, 1, [b"a", b"b", b"c"])], 2)
     assert (acceptor.log.first, acceptor.decided, entries(acceptor)) == (3, 2, [b"c"])
+
+
+def test_what_is_written_after_such_a_snapshot_stands_behind_it_when_it_is_read_again() -> None:
+    """The journal ends at 1, the snapshot at 5: an entry 6 with nothing between them would be read as the second."""
+    records: list[AnyRecord] = [Promised(LOW), Appended(LOW, 1, [b"a"])]
+    acceptor = Acceptor(records, 5)
+    acceptor.promise(HIGH)
+    acceptor.adopt(HIGH, 6, [b"f"])
+    records += written(acceptor)
+    assert records[2:] == [Snapshotted(5), Promised(HIGH), Appended(HIGH, 6, [b"f"], 6)]
+    again = Acceptor(records, 5)
+    assert (again.log.first, entries(again), again.accepted) == (6, [b"f"], HIGH)
+    with pytest.raises(AssertionError, match="a hole in the journal: 6 after 1"):
+        Acceptor([records[1], records[4]], 5)

@@ -34,7 +34,7 @@ def said_to(output: Output, to: int) -> list[AnyMessage]:
 def following(*entries: bytes, decided: int = 0) -> Replica:
     """Replica 1 follows 2 in BALLOT, its log is durable."""
     one = replica(Promised(BALLOT), Appended(BALLOT, 1, list(entries)))
-    one.step(2, said.Heartbeat(1, BALLOT, decided, 0), 0)
+    one.step(2, said.Heartbeat(1, BALLOT, decided, 1), 0)
     done(one)
     return one
 
@@ -201,7 +201,7 @@ def test_decided_waits_for_our_own_disk() -> None:
 
 def test_decided_says_nothing_about_a_log_of_another_ballot() -> None:
     one = replica(Promised(BALLOT), Appended((4, 3), 1, [b"a"]))
-    one.step(2, said.Heartbeat(1, BALLOT, 1, 0), 0)
+    one.step(2, said.Heartbeat(1, BALLOT, 1, 1), 0)
     assert one.decided == 0
     one.step(2, said.AcceptSync(1, BALLOT, 1, 1, 1, [b"A"], 1), 0)
     done(one)
@@ -229,7 +229,11 @@ def test_the_leader_counts_itself_when_it_has_written() -> None:
     assert one.decided == 1
     output = one.take()
     assert output.committed == [(1, b"a")]
-    assert output.messages == [(2, said.Heartbeat(1, one.ballot, 1, 0), 0)], "idle: told at once"
+    assert not output.messages, "nobody is woken for it alone"
+    one.propose(b"b")
+    assert said_to(one.take(), 2) == [said.Accept(1, one.ballot, 2, [b"b"], 1)]
+    one.tick(one.next_wake())
+    assert said_to(one.take(), 2) == [said.Heartbeat(1, one.ballot, 1, 2)]
 
 
 def test_two_followers_decide_without_the_leaders_disk() -> None:
@@ -369,6 +373,16 @@ def test_a_snapshot_of_what_was_not_given_out_is_refused() -> None:
     one = following(b"a", b"b", decided=1)
     with pytest.raises(AssertionError, match="only 1 was given out"):
         one.compact(2, b"state")
+
+
+def test_a_snapshot_in_the_middle_of_a_turn_is_refused() -> None:
+    """Its records would hold what the journal does not yet: a rotation may come late, or never."""
+    one = following(b"a", b"b", decided=2)
+    one.step(2, said.Accept(1, BALLOT, 3, [b"c"], 2), 0)
+    with pytest.raises(AssertionError, match="take"):
+        one.compact(2, b"state")
+    done(one)
+    assert one.compact(2, b"state")[0] == said.Snapshotted(2)
 
 
 def test_a_tail_stays_for_those_that_lag_a_little() -> None:

@@ -75,6 +75,8 @@ class Disk:
     snapshot: tuple[int, bytes] | None = None
     queue: list[tuple[str, int, list[bytes], tuple[int, bytes] | None]] = field(default_factory=list)
     durable: int = 0
+    rotation: list[bytes] | None = None  # what the next segment will hold: its snapshot is being written
+    rotation_snapshot: tuple[int, bytes] = (0, b"")
 
 
 class Node:
@@ -115,19 +117,20 @@ class Node:
         world.at(world.now + 1, self.wake, self.life)
 
     def crash(self) -> None:
-        """What was not synced is gone, from a random record of the queue on."""
+        """What was not synced is gone, from a random record of the queue on; a rotation under way was in vain."""
         self.world.note(f"{self.id} crashes")
         dice = self.world.random
         while self.disk.queue and dice.random() < 0.3:
             self.write_one(tell=False)
         if self.disk.queue and dice.random() < 0.5:
             kind, _, records, snapshot = self.disk.queue[0]
-            if snapshot is not None:
-                self.disk.snapshot = snapshot  # stored first
             if kind == "append":
+                if snapshot is not None:
+                    self.disk.snapshot = snapshot  # stored first
                 self.keep(records[: dice.randrange(len(records) + 1)])
                 self.mirror.parts = []
         self.disk.queue.clear()
+        self.disk.rotation = None
         self.inbox.clear()
         self.replica = None
         self.life += 1
@@ -237,25 +240,40 @@ class Node:
     # --- the disk ---------------------------------------------------------------------------------
     def keep(self, records: list[bytes]) -> None:
         self.disk.records += records
+        if self.disk.rotation is not None:
+            self.disk.rotation += records
         state = msgspec.msgpack.decode(self.disk.snapshot[1], type=list[bytes]) if self.disk.snapshot else []
         for record in records:
             self.mirror.apply(_decode_record(record), state)
 
     def write_one(self, tell: bool) -> None:
         kind, write, records, snapshot = self.disk.queue.pop(0)
+        if kind == "rotate":
+            assert snapshot is not None
+            self.disk.rotation, self.disk.rotation_snapshot = list(records), snapshot
+            self.world.at(self.world.now + self.world.disk_delay(self.id), self.rotated, self.life)
+            return
         if snapshot is not None:
             self.disk.snapshot = snapshot
-        if kind == "rotate":
-            self.disk.records = list(records)
-            fresh = Mirror()
-            fresh.apply(said.Snapshotted(snapshot[0] if snapshot else 0), self.mirror.log)
-            state = msgspec.msgpack.decode(snapshot[1], type=list[bytes]) if snapshot else []
-            for record in records:
-                fresh.apply(_decode_record(record), state)
-            self.mirror = fresh
-            return
         self.keep(records)
         self.disk.durable = write
+
+    def rotated(self, life: int) -> None:
+        """The snapshot is there: the journal is now what was to be its beginning, and what was written meanwhile."""
+        disk = self.disk
+        if life != self.life or disk.rotation is None:
+            return
+        disk.records, disk.rotation = disk.rotation, None
+        if disk.snapshot is None or disk.snapshot[0] < disk.rotation_snapshot[0]:
+            disk.snapshot = disk.rotation_snapshot
+        state = msgspec.msgpack.decode(disk.snapshot[1], type=list[bytes])
+        fresh = Mirror()
+        for record in disk.records:
+            fresh.apply(_decode_record(record), state)
+        if (fresh.promised, fresh.accepted, fresh.log) != (self.mirror.promised, self.mirror.accepted, self.mirror.log):
+            raise Broken("the new segment does not say what the journal said")
+        self.mirror = fresh
+        self.world.counts["rotated"] += 1
 
     def write_done(self, life: int) -> None:
         if life != self.life or self.replica is None:
@@ -278,7 +296,7 @@ class Node:
         index = self.world.random.randrange(max(1, len(self.applied) - 3), len(self.applied) + 1)
         if self.disk.snapshot is not None and index <= self.disk.snapshot[0]:
             return
-        if any(item[0] == "rotate" or item[3] is not None for item in self.disk.queue):
+        if self.disk.rotation is not None or any(item[0] == "rotate" for item in self.disk.queue):
             return
         state = _encode(self.applied[:index])
         records = [_encode(record) for record in replica.compact(index, state)]
@@ -326,7 +344,11 @@ class World:
         self.chosen_by: dict[int, tuple[int, int]] = {}  # it was chosen in this ballot, or a lower one
         self.leaders: dict[tuple[int, int], tuple[int, int]] = {}
         self.counts: dict[str, int] = dict.fromkeys(
-            ("reads", "installed", "compacted", "elections", "adopted", "crashes", "proposed", "sent", "pieces"), 0
+            (
+                "reads", "installed", "compacted", "rotated", "elections", "adopted", "crashes", "proposed", "sent",
+                "pieces",
+            ),
+            0,
         )
         self.trace: list[str] | None = None
         self.value = 0

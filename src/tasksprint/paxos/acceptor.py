@@ -174,9 +174,6 @@ class Acceptor:
 
     def compact(self, index: int, first: int) -> list[AnyRecord]:
         """A snapshot of ours covers `index`; entries from `first` on are kept.  What a new segment begins with."""
-        self._flush()
-        if self.records:  # the new segment tells all that they do; something must still take the next write's number
-            self.records = [Promised(self.promised)]
         self.snapshot_index = max(self.snapshot_index, index)
         self.log.drop(first - 1)
         log = self.log
@@ -200,7 +197,12 @@ class Acceptor:
 
     def next_write(self) -> int:
         """The write that makes durable what was promised and accepted until now."""
-        return self.write + 1 if self.records or self._recorded < self.log.length else self.write
+        return self.write + 1 if self.has_records else self.write
+
+    @property
+    def has_records(self) -> bool:
+        """Something waits for `take_records`."""
+        return bool(self.records) or self._recorded < self.log.length
 
     def written(self, write: int) -> None:
         self.durable_write = max(self.durable_write, write)
@@ -232,8 +234,9 @@ class Acceptor:
                 decided = max(decided, record.index)
             else:
                 self._forget(record.index)
-        if snapshot_index > self.snapshot_index:  # it was stored, but not yet its record
+        if snapshot_index > self.snapshot_index:  # it was stored, but not its record: what follows builds on it
             self._forget(snapshot_index)
+            self.records.append(Snapshotted(snapshot_index))
         self.decided = min(max(self.decided, decided), self.log.length)
 
     def _recover_appended(self, record: Appended, parts: list[Appended]) -> None:
@@ -252,6 +255,7 @@ class Acceptor:
         if start < log.first and log.length < log.first:  # a kept tail that begins before its snapshot's index
             log.reset(start - 1)
         skip = max(0, log.first - start)
+        assert start <= log.length + 1, f"a hole in the journal: {start} after {log.length}"
         log.cut(min(log.length, start + skip - 1))
         log.extend(entries[skip:])
         if log.length < self.snapshot_index:

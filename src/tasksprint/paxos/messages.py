@@ -84,7 +84,7 @@ class Accepted(Message, tag="accepted", frozen=True, gc=False):
 class Heartbeat(Message, tag="heartbeat", frozen=True, gc=False):
     ballot: Ballot
     decided: int
-    round: int  # echoed: confirms leadership for reads; 0: only the decided index, no answer wanted
+    round: int  # echoed: confirms leadership for reads
 
 
 class HeartbeatReply(Message, tag="heartbeat_reply", frozen=True, gc=False):

@@ -8,6 +8,9 @@ it, what is proposed (Accept).  A follower that promises later is taken in the s
 What is chosen: the length that a quorum holds *in this ballot*, on disk.  That a follower holds an entry
 in an older ballot's log counts nothing, even if it is the same entry.
 
+What is decided travels with the next Accept or heartbeat: a follower that knows it a little later does no
+harm, and a message of its own for each decision would wake everybody once more.
+
 Everything is sent once, in a pipeline; nothing is waited for.  What got lost is found at the heartbeats:
 the answer says what was received, and if that is less than what was sent before the heartbeat, sending
 goes back there.  A follower that sees a hole says so at once.
@@ -41,7 +44,7 @@ class Follower:
 
     __slots__ = (
         "begin", "heard_ms", "id", "mark_round", "mark_sent", "match", "next", "opened", "promise", "received",
-        "round", "suffix", "told", "transfer",
+        "round", "suffix", "transfer",
     )
 
     def __init__(self, id: int) -> None:
@@ -53,7 +56,6 @@ class Follower:
         self.opened = False  # the first AcceptSync was sent
         self.match = 0  # durable, in this ballot
         self.received = 0  # arrived, in this ballot
-        self.told = 0  # the decided index that it was told
         self.round = 0  # the last heartbeat that it answered
         self.heard_ms = NEVER
         self.mark_round = 0  # the heartbeat that asks whether everything up to `mark_sent` arrived
@@ -237,8 +239,6 @@ class Proposer:
     # --- leader: sending --------------------------------------------------------------------------
     def stream(self, snapshot: Snapshot | None) -> None:
         """Send what is new to whom; called once at the end of a turn."""
-        decided = self.acceptor.decided
-        idle = decided == self.acceptor.log.length
         self._shared = None
         for follower in self.followers.values():
             if follower.promise is None:
@@ -247,9 +247,6 @@ class Proposer:
                 self._stream_snapshot(follower, snapshot)
             else:
                 self._stream_log(follower)
-            if idle and follower.told < decided and follower.match:
-                follower.told = decided
-                self.out.append((follower.id, Heartbeat(self._config, self.ballot, decided, 0), 0))
 
     def _stream_log(self, follower: Follower) -> None:
         log = self.acceptor.log
@@ -270,10 +267,11 @@ class Proposer:
             entries = log.slice(start, end)
         else:
             end, entries = start - 1, []
-        decided = self.acceptor.decided
         until = max(self.first_length, follower.begin - 1)
-        message = AcceptSync(self._config, self.ballot, follower.begin, until, start, entries, decided)
-        follower.next, follower.opened, follower.told = end + 1, True, decided
+        message = AcceptSync(
+            self._config, self.ballot, follower.begin, until, start, entries, self.acceptor.decided
+        )
+        follower.next, follower.opened = end + 1, True
         self.out.append((follower.id, message, 0))
 
     def _send_accept(self, follower: Follower) -> None:
@@ -284,7 +282,6 @@ class Proposer:
             entries = log.slice(start, log.cut_at(start, MESSAGE_BYTES))
             shared = self._shared = Accept(self._config, self.ballot, start, entries, self.acceptor.decided)
         follower.next = start + len(shared.entries)
-        follower.told = shared.decided
         self.out.append((follower.id, shared, 0))
 
     def _stream_snapshot(self, follower: Follower, snapshot: Snapshot | None) -> None:
@@ -305,11 +302,9 @@ class Proposer:
 
     def start_round(self) -> None:
         self.round += 1
-        decided = self.acceptor.decided
-        message = Heartbeat(self._config, self.ballot, decided, self.round)
+        message = Heartbeat(self._config, self.ballot, self.acceptor.decided, self.round)
         for follower in self.followers.values():
             self.out.append((follower.id, message, 0))
-            follower.told = decided
             if follower.mark_round == 0:
                 follower.mark_round, follower.mark_sent = self.round, follower.next - 1 if follower.opened else 0
         self.reads_asked += [(self.round, token, index) for token, index in self.reads_waiting]

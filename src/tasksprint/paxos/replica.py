@@ -163,9 +163,13 @@ class Replica:
             self.acceptor.follow_decided()
 
     def compact(self, index: int, snapshot: bytes) -> list[AnyRecord]:
-        """`snapshot` is the state after `index`.  What a new segment of the journal begins with."""
+        """`snapshot` is the state after `index`.  What a new segment of the journal begins with.
+
+        The records mean the same as the journal so far, no more and no less: so it does not matter when, or whether,
+        they replace it, and writes that are made meanwhile fit behind both.
+        """
         assert index <= self._emitted, f"a snapshot of {index}, but only {self._emitted} was given out"
-        assert self._install is None, "a received snapshot waits: take() first"
+        assert self._install is None and not self.acceptor.has_records, "something waits to be written: take() first"
         self._snapshot = Snapshot(index, snapshot)
         return self.acceptor.compact(index, self._first_kept(index))
 
@@ -402,9 +406,8 @@ class Replica:
         if self._hear(source, message.ballot, now_ms):
             self._be_told(message.decided)
             self._hole_told = False
-            if message.round:
-                self._reply(source, message.ballot, message.round)
-        elif message.round and message.ballot > self.acceptor.promised:
+            self._reply(source, message.ballot, message.round)
+        elif message.ballot > self.acceptor.promised:
             self._send(source, HeartbeatReply(self.config, message.ballot, message.round, 0, 0))
 
     def _reply(self, source: int, ballot: Ballot, round: int) -> None:
