@@ -78,6 +78,7 @@ class Target:
     ternary: bool  # vpternlog pays here
     registers: tuple[int, ...]
     window_in_registers: bool
+    ahead: int = 0  # words that are computed before the round that needs them
 
     @property
     def bytes(self) -> int:

@@ -348,7 +348,7 @@ def vector_rounds(code: Code, schedule: Schedule, state: list[Value], first: int
     a, b, c, d, e, f, g, h = state
     ab = code.xor(b, c) if not code.target.ternary else None
     for t in range(first, last + 1):
-        while len(schedule.words) <= t:
+        while len(schedule.words) <= min(t + code.target.ahead, last):
             schedule.extend()
         word = schedule.words[t]
         k = Constant(K[t])
@@ -397,7 +397,7 @@ BANNER = "/* Written by nonce_generate.py: do not edit. */\n"
 KERNELS: dict[str, Callable[[], Kernel]] = {
     "avx512_sha": lambda: hybrid(Target("y", True, False, tuple(range(13, 32)), True), (6, 5, 5)),
     "avx512_sha_wide": lambda: hybrid(Target("z", True, False, tuple(range(13, 32)), True), (6, 5, 5, 6, 5, 5)),
-    "avx512": lambda: vector(Target("z", True, True, tuple(range(32)), True)),
+    "avx512": lambda: vector(Target("z", True, True, tuple(range(32)), True, ahead=4)),
     "sha_ni": lambda: hybrid(Target("y", False, False, tuple(range(9, 16)), False), (4, 4, 4, 4)),
     "avx2": lambda: vector(Target("y", False, False, tuple(range(16)), False)),
 }
