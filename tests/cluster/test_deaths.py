@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 import uvloop
-
-from tasksprint.view.operations import JobSpec
 from tests.cluster import jobs
 from tests.cluster.harness import PATIENCE_S, Field, contents, field
+
+from tasksprint.view.operations import JobSpec
 
 pytestmark = pytest.mark.cluster
 Job = tuple[JobSpec, bytes]
@@ -41,7 +41,9 @@ async def _leader(at: Field, job: str) -> Proof:
 
 async def _follower(at: Field, job: str) -> Proof:
     leader = await at.leader()
-    name = next(name for name in at.cluster.members if name.startswith("coord") and name != f"coordinator-{leader['id']}")
+    name = next(
+        name for name in at.cluster.members if name.startswith("coord") and name != f"coordinator-{leader['id']}"
+    )
     pid = at.shoot(name)
 
     async def proof() -> None:
@@ -127,5 +129,3 @@ def test_all_coordinators_start_again_from_their_folders(tmp_path: Path) -> None
             assert not set(pids) & {at.pid(f"coordinator-{number}") for number in (1, 2, 3)}, "new processes"
 
     uvloop.run(asyncio.wait_for(story(), 3 * PATIENCE_S))
-
-

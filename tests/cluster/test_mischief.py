@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 import uvloop
-
-from tasksprint.view.operations import JobSpec
 from tests.cluster import jobs
 from tests.cluster.harness import PATIENCE_S, contents, field
+
+from tasksprint.view.operations import JobSpec
 
 pytestmark = pytest.mark.cluster
 

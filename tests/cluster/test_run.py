@@ -13,7 +13,6 @@ from pathlib import Path
 
 import psutil
 import pytest
-
 from tests.cluster import jobs
 
 pytestmark = pytest.mark.cluster
@@ -81,9 +80,13 @@ def test_nothing_is_left_behind(number: signal.Signals, tmp_path: Path) -> None:
         "class N(Node):\n    @task\n    def wait(self):\n        time.sleep(1000)\n"
     )
     process = subprocess.Popen(
-        [*TASKSPRINT, "run", str(forever), "--replicas", "3"], cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        [*TASKSPRINT, "run", str(forever), "--replicas", "3"],
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
     )
     try:
+
         def nodes() -> int:
             return sum(" node" in " ".join(each.cmdline()) for each in running(family(process)))
 
@@ -95,7 +98,7 @@ def test_nothing_is_left_behind(number: signal.Signals, tmp_path: Path) -> None:
         began = time.monotonic()
         process.send_signal(number)
         process.wait(10)
-        awaited(lambda: not running(children), f"left behind: {[each for each in running(children)]}")
+        awaited(lambda: not running(children), f"left behind: {running(children)}")
         if number == signal.SIGINT:
             assert process.returncode == 130
             assert time.monotonic() - began < 5

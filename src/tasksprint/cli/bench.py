@@ -15,9 +15,25 @@ def bench() -> None:
 
 
 @bench.command()
-@click.option("--rounds", type=click.IntRange(1, 100), default=3, show_default=True, help="How often each is measured; medians count.")
-@click.option("--folder", type=click.Path(path_type=Path, file_okay=False), help="Where the journals lie: a real disk.  [default: here]")
-@click.option("--scale", type=click.FloatRange(0.001, 100), default=1.0, show_default=True, help="Size of the work, for a quick look.")
+@click.option(
+    "--rounds",
+    type=click.IntRange(1, 100),
+    default=3,
+    show_default=True,
+    help="How often each is measured; medians count.",
+)
+@click.option(
+    "--folder",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Where the journals lie: a real disk.  [default: here]",
+)
+@click.option(
+    "--scale",
+    type=click.FloatRange(0.001, 100),
+    default=1.0,
+    show_default=True,
+    help="Size of the work, for a quick look.",
+)
 @click.option("--json", "as_json", is_flag=True, help="One line of JSON.")
 def tasks(rounds: int, folder: Path | None, scale: float, as_json: bool) -> None:
     """No-op tasks through three durable coordinators, beside a bare multiprocessing.Pool."""

@@ -1,10 +1,10 @@
 """The measuring of `tasksprint bench tasks`.
 
 Ours: three coordinators with their journals on the disk that is named, one client, two nodes.  Each no-op is a logged
-decision, a call in a node process and a durable report, and the scheduler checks the value that comes back.  Time runs in
-the scheduler, from the first decision to the last event.  The peer: a bare multiprocessing.Pool of two processes,
-chunksize 1, that does the same work; time runs from the first submission to the last result.  Both are measured in turn,
-`rounds` times; medians count.
+decision, a call in a node process and a durable report, and the scheduler checks the value that comes back.  Time runs
+in the scheduler, from the first decision to the last event.  The peer: a bare multiprocessing.Pool of two processes,
+chunksize 1, that does the same work; time runs from the first submission to the last result.  Both are measured in
+turn, `rounds` times; medians count.
 """
 
 from __future__ import annotations
@@ -251,9 +251,8 @@ def table(measured: dict[str, Any]) -> list[str]:
             notes.append(f"{row['tasks_per_s']} tasks/s, the pool {row['pool_tasks_per_s']}")
         if "p50_ms" in row:
             notes.append(f"p50 {row['p50_ms']} ms, p99 {row['p99_ms']} ms")
-        lines.append(
-            f"{shape:<14}{row['count']:>8}{row['seconds']:>11.3f}s{row['pool_seconds']:>11.3f}s{row['ratio']:>11}   {'; '.join(notes)}"
-        )
+        times = f"{row['count']:>8}{row['seconds']:>11.3f}s{row['pool_seconds']:>11.3f}s{row['ratio']:>11}"
+        lines.append(f"{shape:<14}{times}   {'; '.join(notes)}")
     lines.append(f"a round trip through the pool: {measured['pool_round_trip_ms']} ms")
     lines.append(f"from nothing to the first task's result: {measured['start_up_s']} s")
     lines.append(f"idle: {measured['idle_pss_mib']} MiB (PSS), {measured['idle_cpu_percent']} % of a core")

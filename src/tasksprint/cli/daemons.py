@@ -33,7 +33,9 @@ class Daemon(Protocol):
     async def close(self) -> None: ...
 
 
-def serve(make: Callable[[], Daemon], announce: Callable[[Daemon], str], on_term: Callable[[Daemon], None], owned: bool) -> None:
+def serve(
+    make: Callable[[], Daemon], announce: Callable[[Daemon], str], on_term: Callable[[Daemon], None], owned: bool
+) -> None:
     """Run until ended; errors of starting up become one line."""
     import uvloop
 
@@ -83,9 +85,15 @@ def _owner_said(loop: asyncio.AbstractEventLoop) -> None:
 
 
 @click.command()
-@click.option("--id", "number", type=click.IntRange(1, 255), required=True, help="This coordinator's number among --peers.")
+@click.option(
+    "--id", "number", type=click.IntRange(1, 255), required=True, help="This coordinator's number among --peers."
+)
 @click.option("--peers", required=True, metavar="1=HOST:PORT,...", help="All coordinators, this one too.")
-@click.option("--data-dir", type=click.Path(path_type=Path, file_okay=False), help="Journal and logs.  [default: ~/.tasksprint/coordinator-ID]")
+@click.option(
+    "--data-dir",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Journal and logs.  [default: ~/.tasksprint/coordinator-ID]",
+)
 @cluster_option
 @secret_option
 @owned_option
@@ -114,9 +122,17 @@ def _stop(daemon: Daemon) -> None:
 @coordinators_option
 @click.option("--slots", type=click.IntRange(1, 1024), help="Node processes at a time.  [default: one a core]")
 @click.option("--labels", default="", metavar="A,B", help="Labels that tasks may ask for.")
-@click.option("--listen", default="127.0.0.1:0", show_default=True, metavar="HOST:PORT", help="Where other clients fetch results.")
-@click.option("--folder", type=click.Path(path_type=Path, file_okay=False), help="Results and logs.  [default: ~/.tasksprint/client]")
-@click.option("--trace", type=click.Path(path_type=Path, dir_okay=False), help="Append what happens to tasks here, as JSON lines.")
+@click.option(
+    "--listen", default="127.0.0.1:0", show_default=True, metavar="HOST:PORT", help="Where other clients fetch results."
+)
+@click.option(
+    "--folder",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Results and logs.  [default: ~/.tasksprint/client]",
+)
+@click.option(
+    "--trace", type=click.Path(path_type=Path, dir_okay=False), help="Append what happens to tasks here, as JSON lines."
+)
 @cluster_option
 @secret_option
 @owned_option
@@ -150,5 +166,3 @@ def client(
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     config = Config(cluster, secret, addresses, place, where, slots or cores, names, trace)
     serve(lambda: Agent(config), lambda agent: ready_line(agent), lambda agent: agent.leave(), owned)  # type: ignore[arg-type, attr-defined]
-
-

@@ -46,7 +46,11 @@ class Live:
 
         self._since = time.monotonic()
         self._progress = Progress(
-            SpinnerColumn(), BarColumn(bar_width=30), TextColumn("{task.description}"), console=Console(stderr=True), transient=True
+            SpinnerColumn(),
+            BarColumn(bar_width=30),
+            TextColumn("{task.description}"),
+            console=Console(stderr=True),
+            transient=True,
         )
         self._task: Any = self._progress.add_task("starting", total=None)
         self._progress.start()

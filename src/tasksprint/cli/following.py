@@ -82,7 +82,7 @@ def _in_order(update: wire.JobUpdate, files: dict[tuple[int, str], Path]) -> lis
 
 
 async def _bring(update: wire.JobUpdate, folder: Path, files: dict[tuple[int, str], Path], fetcher: Fetcher) -> None:
-    """Fetch the outputs that are not here yet and that somebody holds; what fails is tried again with the next update."""
+    """Fetch the outputs that somebody holds and that are not here yet; what fails is tried again at the next update."""
     loop = asyncio.get_running_loop()
     waiting = []
     for number, output in enumerate(update.outputs):

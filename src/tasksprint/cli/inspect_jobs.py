@@ -111,8 +111,13 @@ def show(report: dict[str, Any]) -> None:
 
 def _list(console: Any, rows: list[dict[str, Any]], columns: tuple[str, ...]) -> None:
     """Lines of columns; ids are never cut, so that they can be copied."""
-    cells = [[_cell(row[column]).splitlines()[0] if row[column] else _cell(row[column]) for column in columns] for row in rows]
-    widths = [max(len(column), *(len(row[place]) for row in cells)) if cells else 0 for place, column in enumerate(columns)]
+    cells = [
+        [_cell(row[column]).splitlines()[0] if row[column] else _cell(row[column]) for column in columns]
+        for row in rows
+    ]
+    widths = [
+        max(len(column), *(len(row[place]) for row in cells)) if cells else 0 for place, column in enumerate(columns)
+    ]
     for line in [list(columns), *cells] if cells else []:
         text = "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True))
         console.print(text.rstrip(), markup=False, soft_wrap=True)
@@ -215,5 +220,3 @@ def why(job: str, task: int, coordinators: str, cluster: str, secret_file: Path)
         click.echo(await asked(asking, f"why:{job_id}:{task}"))
 
     with_cluster(coordinators, cluster, secret_file, work)
-
-

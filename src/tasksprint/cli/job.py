@@ -56,12 +56,21 @@ def encoded(arguments: Any) -> bytes:
 
     data = json.dumps(arguments, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "surrogateescape")
     if len(data) > limits.ARGS_BYTES:
-        raise Failure(f"the job's arguments take {len(data)} bytes, more than {limits.ARGS_BYTES}: name a file instead", 2)
+        raise Failure(
+            f"the job's arguments take {len(data)} bytes, more than {limits.ARGS_BYTES}: name a file instead", 2
+        )
     return data
 
 
 def resolve(
-    what: str | None, words: Sequence[str], *, scheduler: str | None, node: str | None, files: Path | None, args: str | None, seed: int
+    what: str | None,
+    words: Sequence[str],
+    *,
+    scheduler: str | None,
+    node: str | None,
+    files: Path | None,
+    args: str | None,
+    seed: int,
 ) -> Job:
     """The job that the command line means.  Raises Failure or UsageError with one line."""
     from tasksprint.apps import APPS, find
@@ -72,7 +81,9 @@ def resolve(
             all_words = ([what] if what else []) + list(words)
             return _commands(scheduler, node, files, parse_arguments(all_words, args), seed)
         if what is None:
-            raise click.UsageError(f"name an app ({', '.join(sorted(APPS))}), a Python file, a folder, or --scheduler and --node")
+            raise click.UsageError(
+                f"name an app ({', '.join(sorted(APPS))}), a Python file, a folder, or --scheduler and --node"
+            )
         if what in APPS:
             return _app(find(what), words, args, seed)
         path = Path(what)
@@ -126,7 +137,9 @@ def _folder(path: Path, arguments: Any, seed: int) -> Job:
         raise Failure(f"{description}: {error}", 2) from None
     known = {"name", "scheduler", "node", "args", "files"}
     if set(table) - known:
-        raise Failure(f"{description}: unknown field {sorted(set(table) - known)[0]!r}; known are {', '.join(sorted(known))}", 2)
+        raise Failure(
+            f"{description}: unknown field {sorted(set(table) - known)[0]!r}; known are {', '.join(sorted(known))}", 2
+        )
     for field in ("scheduler", "node"):
         if not isinstance(table.get(field), str | list):
             raise Failure(f"{description}: {field} is missing: a command, or a Python file with the class in it", 2)

@@ -1,8 +1,8 @@
 """A whole cluster on this machine: coordinators and clients as child processes, ended with their parent.
 
 The parent holds the write end of each child's standard input (`--owned`: the child ends when it closes) and a keeper
-that kills their groups when the parent itself is killed.  A child that dies after it was ready is started again from its
-folder, as a supervisor would do; one that cannot even start ends the run with what it said.
+that kills their groups when the parent itself is killed.  A child that dies after it was ready is started again from
+its folder, as a supervisor would do; one that cannot even start ends the run with what it said.
 """
 
 from __future__ import annotations
@@ -94,7 +94,9 @@ class LocalCluster:
         common = ["--cluster", self.identity.cluster, "--secret-file", str(self.folder / "secret"), "--owned"]
         for number in range(1, self.replicas + 1):
             where = ["--data-dir", str(self.folder / f"coordinator-{number}")]
-            self._start(f"coordinator-{number}", ["coordinator", "--id", str(number), "--peers", peers, *where, *common])
+            self._start(
+                f"coordinator-{number}", ["coordinator", "--id", str(number), "--peers", peers, *where, *common]
+            )
         for number in range(1, self.clients + 1):
             self.add_client(f"client-{number}")
         return self
@@ -107,7 +109,10 @@ class LocalCluster:
             settings = json.loads(path.read_text())
             if len(settings["coordinators"]) != self.replicas:
                 count = len(settings["coordinators"])
-                raise Failure(f"{self.folder} holds a cluster of {count} coordinators: use --replicas {count}, or another folder", 2)
+                raise Failure(
+                    f"{self.folder} holds a cluster of {count} coordinators: use --replicas {count}, or another folder",
+                    2,
+                )
         else:
             if any(self.folder.iterdir()):
                 raise Failure(f"{self.folder} is not empty and holds no cluster: choose another --data-dir", 2)

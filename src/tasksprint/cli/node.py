@@ -12,7 +12,9 @@ def main() -> None:
 
     words = sys.argv[1:]
     if words in (["-h"], ["--help"]):
-        print("usage: tasksprint-node APP\n\nRuns a shipped node alone: JSON lines on standard input and output.\n\napps:")
+        print(
+            "usage: tasksprint-node APP\n\nRuns a shipped node alone: JSON lines on standard input and output.\n\napps:"
+        )
         for app in APPS.values():
             print(f"  {app.name:<12} {app.summary}")
         return

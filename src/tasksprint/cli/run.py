@@ -23,10 +23,22 @@ def job_options(command: _Command) -> _Command:
         click.argument("what", required=False, metavar="[APP|FILE.py|FOLDER]"),
         click.option("--scheduler", metavar="CMD", help="The scheduler's command, with --node."),
         click.option("--node", metavar="CMD", help="The node's command, with --scheduler."),
-        click.option("--files", type=click.Path(exists=True, file_okay=False, path_type=Path), help="A folder that both commands need."),
+        click.option(
+            "--files",
+            type=click.Path(exists=True, file_okay=False, path_type=Path),
+            help="A folder that both commands need.",
+        ),
         click.option("--args", metavar="JSON", help="The job's arguments (instead of name=value words)."),
-        click.option("--seed", type=click.IntRange(0, 2**64 - 1), default=0, show_default=True, help="The same seed, the same answer."),
-        click.option("--output", type=click.Path(path_type=Path), help="Folder for the output files.  [default: ./NAME-out]"),
+        click.option(
+            "--seed",
+            type=click.IntRange(0, 2**64 - 1),
+            default=0,
+            show_default=True,
+            help="The same seed, the same answer.",
+        ),
+        click.option(
+            "--output", type=click.Path(path_type=Path), help="Folder for the output files.  [default: ./NAME-out]"
+        ),
     ):
         command = option(command)
     return command
@@ -36,9 +48,15 @@ def job_options(command: _Command) -> _Command:
 @job_options
 @click.option("--replicas", type=click.Choice(["1", "3", "5"]), default="1", show_default=True, help="Coordinators.")
 @click.option("--clients", type=click.IntRange(1, 64), default=1, show_default=True, help="Clients on this machine.")
-@click.option("--slots", type=click.IntRange(1, 1024), help="Node processes at a time, for each client.  [default: one a core]")
-@click.option("--trace", type=click.Path(path_type=Path, dir_okay=False), help="Write what happens to tasks here, as JSON lines.")
-@click.option("--data-dir", type=click.Path(path_type=Path, file_okay=False), help="Keep journals, logs and results here.")
+@click.option(
+    "--slots", type=click.IntRange(1, 1024), help="Node processes at a time, for each client.  [default: one a core]"
+)
+@click.option(
+    "--trace", type=click.Path(path_type=Path, dir_okay=False), help="Write what happens to tasks here, as JSON lines."
+)
+@click.option(
+    "--data-dir", type=click.Path(path_type=Path, file_okay=False), help="Keep journals, logs and results here."
+)
 def run(
     what: str | None,
     words: tuple[str, ...],

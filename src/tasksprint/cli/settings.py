@@ -71,7 +71,9 @@ def parse_peers(text: str) -> dict[int, str]:
             raise click.UsageError(f"--peers: id {number} is named twice")
         peers[int(number)] = parse_addresses(address, "--peers")[0]
     if not 1 <= len(peers) <= limits.REPLICAS_MAX or len(set(peers.values())) != len(peers):
-        raise click.UsageError(f"--peers names {len(peers)} coordinators: 1 to {limits.REPLICAS_MAX}, each with its own address")
+        raise click.UsageError(
+            f"--peers names {len(peers)} coordinators: 1 to {limits.REPLICAS_MAX}, each with its own address"
+        )
     return peers
 
 

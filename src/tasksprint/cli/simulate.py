@@ -12,7 +12,9 @@ from tasksprint.cli.commands import Failure
 
 @click.command()
 @click.option("--seeds", type=click.IntRange(1), help="Run this many seeds.  [default: 100]")
-@click.option("--from-seed", type=click.IntRange(0), help="The first seed; alone: run this one and print its trace hash.")
+@click.option(
+    "--from-seed", type=click.IntRange(0), help="The first seed; alone: run this one and print its trace hash."
+)
 @click.option("--plant", metavar="NAME", help="With a planted bug: a checker must find it.")
 @click.option("--list-plants", is_flag=True, help="The bugs that can be planted.")
 @click.option("--trace", is_flag=True, help="Print every event of the seed (with --from-seed alone).")
@@ -32,7 +34,9 @@ def sim(seeds: int | None, from_seed: int | None, plant: str | None, list_plants
         outcome = run_seed(from_seed, plant=plant, trace=trace)
         for line in outcome.trace:
             click.echo(line)
-        click.echo(f"seed {outcome.seed}: {outcome.virtual_ms / 1000:.1f} s of virtual time, trace hash {outcome.trace_hash}")
+        click.echo(
+            f"seed {outcome.seed}: {outcome.virtual_ms / 1000:.1f} s of virtual time, trace hash {outcome.trace_hash}"
+        )
         if not outcome.ok:
             raise Failure(f"seed {outcome.seed} fails ({outcome.checker}): {outcome.failure}")
         return
@@ -55,7 +59,8 @@ def campaign(start: int, count: int, plant: str | None) -> None:
     seconds = time.monotonic() - began
     rate = totals.seeds / totals.cpu_s * 60 if totals.cpu_s else 0
     click.echo(
-        f"{totals.seeds} seeds, {totals.virtual_ms / 1000:.0f} s of virtual time in {seconds:.1f} s ({rate:.0f} seeds a CPU-minute), "
+        f"{totals.seeds} seeds, {totals.virtual_ms / 1000:.0f} s of virtual time in {seconds:.1f} s "
+        f"({rate:.0f} seeds a CPU-minute), "
         f"{len(totals.failures)} failed"
     )
     for name, times in sorted(totals.counters.items()):

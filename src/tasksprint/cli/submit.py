@@ -20,7 +20,9 @@ from tasksprint.cli.settings import cluster_option, coordinators_option, load_se
 @cluster_option
 @secret_option
 @click.option("--detach", is_flag=True, help="Print the job's id and go; `submit --job ID` follows it later.")
-@click.option("--job", "job_id", metavar="ID", help="Follow this job (and bring its outputs) instead of submitting one.")
+@click.option(
+    "--job", "job_id", metavar="ID", help="Follow this job (and bring its outputs) instead of submitting one."
+)
 def submit(
     what: str | None,
     words: tuple[str, ...],
@@ -49,7 +51,9 @@ def submit(
     uvloop.run(_submit(job, target, addresses, identity, detach, job_id))
 
 
-async def _submit(job: Any, target: Path, addresses: list[str], identity: Any, detach: bool, job_id: str | None) -> None:
+async def _submit(
+    job: Any, target: Path, addresses: list[str], identity: Any, detach: bool, job_id: str | None
+) -> None:
     from tasksprint.cli.asking import Asking
     from tasksprint.cli.display import display
     from tasksprint.cli.following import follow, new_job_id
@@ -73,12 +77,10 @@ async def _submit(job: Any, target: Path, addresses: list[str], identity: Any, d
                 shown.close()
                 finish(job, outcome, target, time.monotonic() - began)
             except asyncio.CancelledError:
-                shown.note(f"the job goes on: follow it with `tasksprint submit --job {job_id}`, end it with `tasksprint cancel {job_id}`")
+                shown.note(f"the job goes on: `submit --job {job_id}` follows it, `cancel {job_id}` ends it")
                 raise
             finally:
                 shown.close()
                 fetcher.close()
     finally:
         await asking.close()
-
-

@@ -10,7 +10,6 @@ import asyncio
 import json
 import os
 import secrets
-import shutil
 import sys
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
@@ -19,15 +18,16 @@ from typing import Any
 
 from tasksprint import limits
 from tasksprint.client import effects
-from tasksprint.client.core import AttemptId, Client, PieceId
+from tasksprint.client.core import Client
+from tasksprint.client.folder import Trace, client_id, remove_all_but_log
 from tasksprint.client.job_log import JobLog
 from tasksprint.client.programs_at_hand import ProgramsAtHand
-from tasksprint.codec import digest
+from tasksprint.client.records import AttemptId, PieceId
+from tasksprint.client.serving import Serving
 from tasksprint.programs.keeper import Keeper
 from tasksprint.programs.node_process import NodeProcess, Run
 from tasksprint.storage.shelf import Shelf, ShelfError, digest_file, piece_digest, result_digest
 from tasksprint.transfer.fetch import Fetcher, Wanted
-from tasksprint.transfer.serve import Outgoing
 from tasksprint.transport import Handlers, Identity, Link, LinkError, LinkRefused, Server, connect_once
 from tasksprint.view.operations import Held
 from tasksprint.wire import messages as wire
@@ -49,16 +49,6 @@ class Config:
     trace: Path | None = None  # where to write what happens to tasks, a JSON object a line
 
 
-def client_id(folder: Path) -> str:
-    """The random number kept in the client's folder."""
-    path = folder / "id"
-    if path.exists():
-        return path.read_text().strip()
-    name = secrets.token_hex(8)
-    path.write_text(name + "\n")
-    return name
-
-
 class Agent:
     def __init__(self, config: Config) -> None:
         self.config = config
@@ -70,17 +60,16 @@ class Agent:
         self.fetcher = Fetcher(self.identity)
         self.programs = ProgramsAtHand(config.folder / "programs", self._ask_program)
         self.logs: dict[int, JobLog] = {}
-        self._trace = open(config.trace, "a", buffering=1) if config.trace is not None else None
+        self._trace = Trace(config.trace, self.id)
         self.core: Client
         self.server: Server
+        self.serving: Serving
         self.ended: asyncio.Future[str] = self.loop.create_future()
         self._link: Link | None = None  # to a coordinator
         self._dial = 0
         self._nodes: dict[int, NodeProcess] = {}
         self._node_jobs: dict[int, int] = {}
         self._fetches: dict[PieceId, Wanted] = {}
-        self._outgoing: dict[int, Outgoing] = {}
-        self._next_link = 0
         self._next_file = 0
         self._pumping = False
         self._timer: asyncio.TimerHandle | None = None
@@ -95,8 +84,8 @@ class Agent:
             effects.StopNode: self._do_stop_node,
             effects.FetchPiece: self._do_fetch,
             effects.StopFetching: self._do_stop_fetch,
-            effects.Serve: self._do_serve,
-            effects.ServeGone: self._do_serve_gone,
+            effects.Serve: lambda effect: self.serving.serve(effect),
+            effects.ServeGone: lambda effect: self.serving.gone(effect),
             effects.KeepResult: self._do_keep,
             effects.DropResult: self._do_drop,
             effects.DropFetched: self._do_drop_fetched,
@@ -107,13 +96,8 @@ class Agent:
     # --- life ---------------------------------------------------------------------------------------
 
     async def start(self) -> None:
-        handlers = Handlers(
-            on_up=self._fetcher_up,
-            on_messages=self._fetcher_messages,
-            on_closed=self._fetcher_closed,
-            on_drain=lambda link: self._outgoing[link.data].pump(),
-        )
-        self.server = Server(self.identity, {"fetch": handlers})
+        self.serving = Serving(self)
+        self.server = Server(self.identity, {"fetch": self.serving.handlers})
         await self.server.listen(*self.config.listen)
         nonce = secrets.randbits(48) << 8
         self.core = Client(
@@ -126,16 +110,10 @@ class Agent:
             self.now_ms(),
             held=[(Held(*name, result.digest, result.size), result) for name, result in self.shelf.held()],
         )
-        self._soon()
+        self.soon()
 
     def now_ms(self) -> int:
         return int(self.loop.time() * 1000)
-
-    def trace(self, event: str, job: int, task: int, attempt: int, **more: object) -> None:
-        """One line of the trace: what happened to a task, when (seconds of this machine's monotonic clock), where."""
-        if self._trace is not None:
-            row = {"time": self.loop.time(), "client": self.id, "event": event, "job": job, "task": task, "attempt": attempt}
-            self._trace.write(json.dumps({**row, **more}) + "\n")
 
     def leave(self) -> None:
         """SIGTERM: hand the work back, then end."""
@@ -144,7 +122,7 @@ class Agent:
             return
         self.core.leave(self.now_ms())
         self.loop.call_later(LEAVE_MS / 1000, self.end, "the cluster did not answer")
-        self._soon()
+        self.soon()
 
     def end(self, reason: str) -> None:
         if not self.ended.done():
@@ -156,12 +134,11 @@ class Agent:
         self.fetcher.close()
         await self.server.close()
         self.keeper.close()
-        if self._trace is not None:
-            self._trace.close()
+        self._trace.close()
 
     # --- turns ----------------------------------------------------------------------------------------
 
-    def _soon(self) -> None:
+    def soon(self) -> None:
         if not self._pumping:
             self._pumping = True
             self.loop.call_soon(self._pump)
@@ -186,7 +163,7 @@ class Agent:
     def _wake(self) -> None:
         self._timer = None
         self.core.advance(self.now_ms())
-        self._soon()
+        self.soon()
 
     def _spawn(self, coroutine: Coroutine[Any, Any, None]) -> None:
         task = self.loop.create_task(coroutine)
@@ -229,13 +206,13 @@ class Agent:
             return
         self._link = link
         self.core.connected(effect.number, self.now_ms())
-        self._soon()
+        self.soon()
 
     def _link_closed(self, number: int) -> None:
         if number == self._dial:
             self._link = None
             self.core.disconnected(number, self.now_ms())
-            self._soon()
+            self.soon()
 
     def _coordinator_messages(self, link: Link, payloads: list[bytes]) -> None:
         if link is not self._link:
@@ -247,7 +224,7 @@ class Agent:
                 self.programs.part(message)
             else:
                 self.core.message(message, now_ms)
-        self._soon()
+        self.soon()
 
     def _do_send(self, effect: effects.SendCoordinator) -> None:
         if self._link is not None:
@@ -259,18 +236,18 @@ class Agent:
 
     # --- nodes --------------------------------------------------------------------------------------------
 
-    def _job_folder(self, job_id: str) -> Path:
+    def job_folder(self, job_id: str) -> Path:
         return self.config.folder / "jobs" / job_id
 
     def _do_start_node(self, effect: effects.StartNode) -> None:
         self._node_jobs[effect.node] = effect.info.job
         if effect.info.job not in self.logs:
-            self.logs[effect.info.job] = JobLog(self._job_folder(effect.info.job_id) / "log")
+            self.logs[effect.info.job] = JobLog(self.job_folder(effect.info.job_id) / "log")
         if effect.info.program:
-            folder = self._job_folder(effect.info.job_id) / "program"
+            folder = self.job_folder(effect.info.job_id) / "program"
             self.programs.unpacked(effect.info.program, folder, lambda error: self._start_node(effect, folder, error))
         else:
-            folder = self._job_folder(effect.info.job_id) / "work"
+            folder = self.job_folder(effect.info.job_id) / "work"
             folder.mkdir(parents=True, exist_ok=True)
             self._start_node(effect, folder, "")
 
@@ -280,7 +257,7 @@ class Agent:
         if error:
             self._node_jobs.pop(effect.node)
             self.core.node_gone(effect.node, error, self.now_ms())
-            self._soon()
+            self.soon()
             return
         node = NodeProcess(
             effect.info.node,
@@ -299,25 +276,34 @@ class Agent:
         node = self._nodes.get(effect.node)
         if node is None or not node.is_ready:
             self.core.node_refused(effect.node, attempt_id, self.now_ms())
-            self._soon()
+            self.soon()
             return
         info = self.core.jobs[assign.job].info
-        self.trace("run", *attempt_id, name=assign.name)
-        folder = self._job_folder(info.job_id) / "tasks" / f"{assign.task}.{assign.attempt}"
+        self._trace.add(self.loop.time(), "run", *attempt_id, name=assign.name)
+        folder = self.job_folder(info.job_id) / "tasks" / f"{assign.task}.{assign.attempt}"
         try:
             inputs = [_node_input(each) for each in effect.inputs] if effect.inputs else []
             node.run(
-                Run(assign.task, assign.attempt, assign.name, assign.args, inputs, assign.seed, str(folder), assign.timeout_ms)
+                Run(
+                    assign.task,
+                    assign.attempt,
+                    assign.name,
+                    assign.args,
+                    inputs,
+                    assign.seed,
+                    str(folder),
+                    assign.timeout_ms,
+                )
             )
         except (ValueError, OSError) as error:
             self.core.node_failed(effect.node, attempt_id, "protocol", str(error), self.now_ms())
-            self._soon()
+            self.soon()
 
     def _do_cancel(self, effect: effects.CancelRun) -> None:
         node = self._nodes.get(effect.node)
         if node is not None and not node.cancel(effect.task, effect.attempt):
             self.core.node_stopped(effect.node, (effect.job, effect.task, effect.attempt), self.now_ms())
-            self._soon()
+            self.soon()
 
     def _do_stop_node(self, effect: effects.StopNode) -> None:
         self._node_jobs.pop(effect.node, None)
@@ -332,13 +318,13 @@ class Agent:
 
     def node_ready(self, node: NodeProcess, ready: node_talk.Ready) -> None:
         self.core.node_ready(node.number, self.now_ms())
-        self._soon()
+        self.soon()
 
     def node_done(self, node: NodeProcess, run: Run, done: node_talk.Done, run_us: int) -> None:
         attempt_id = self._attempt(node, run)
-        self.trace("done", *attempt_id)
+        self._trace.add(self.loop.time(), "done", *attempt_id)
         self.core.node_done(node.number, attempt_id, self.now_ms())
-        self._soon()
+        self.soon()
         pieces: dict[str, Piece] = {}
         large: list[tuple[str, Path]] = []
         try:
@@ -367,7 +353,7 @@ class Agent:
                 pieces[key] = await self.loop.run_in_executor(None, digest_file, path)
         except OSError as error:
             self.core.result_failed(attempt_id, f"cannot read the piece {key!r}: {error}", self.now_ms())
-            self._soon()
+            self.soon()
             return
         self._made(attempt_id, pieces, read, run_us)
 
@@ -375,16 +361,16 @@ class Agent:
         size = sum(piece.size for piece in pieces.values())
         result = Result(result_digest(pieces), pieces, size, read, run_us)
         self.core.result_made(attempt_id, result, self.now_ms())
-        self._soon()
+        self.soon()
 
     def node_failed(self, node: NodeProcess, run: Run, kind: str, error: str) -> None:
-        self.trace("failed", *self._attempt(node, run), kind=kind)
+        self._trace.add(self.loop.time(), "failed", *self._attempt(node, run), kind=kind)
         self.core.node_failed(node.number, self._attempt(node, run), kind, error, self.now_ms())
-        self._soon()
+        self.soon()
 
     def node_cancelled(self, node: NodeProcess, run: Run) -> None:
         self.core.node_stopped(node.number, self._attempt(node, run), self.now_ms())
-        self._soon()
+        self.soon()
 
     def node_progress(self, node: NodeProcess, run: Run, progress: node_talk.Progress) -> None:
         pass
@@ -398,7 +384,7 @@ class Agent:
         if self._nodes.pop(node.number, None) is not None:
             self.core.node_gone(node.number, error, self.now_ms())
             self._node_jobs.pop(node.number, None)
-            self._soon()
+            self.soon()
 
     # --- pieces from other clients ---------------------------------------------------------------------------
 
@@ -410,74 +396,33 @@ class Agent:
             effect.address,
             lambda result, piece: self._fetched(piece_id, result, piece),
             lambda kind, reason: self._fetch_failed(piece_id, kind, reason),
-            self._job_folder(effect.job_id) / "fetched" / str(self._next_file),
+            self.job_folder(effect.job_id) / "fetched" / str(self._next_file),
         )
         self._fetches[piece_id] = wanted
         self.fetcher.fetch(wanted)
 
     def _fetched(self, piece_id: PieceId, result: bytes, piece: Piece) -> None:
         wanted = self._fetches.pop(piece_id, None)
-        self.trace("fetched", *piece_id[:3], key=piece_id[3], size=piece.size, address=wanted.address if wanted else "")
+        self._trace.add(
+            self.loop.time(),
+            "fetched",
+            *piece_id[:3],
+            key=piece_id[3],
+            size=piece.size,
+            address=wanted.address if wanted else "",
+        )
         self.core.fetched_piece(piece_id, result, piece, self.now_ms())
-        self._soon()
+        self.soon()
 
     def _fetch_failed(self, piece_id: PieceId, kind: str, reason: str) -> None:
         self._fetches.pop(piece_id, None)
         self.core.fetch_failed(piece_id, kind, reason, self.now_ms())
-        self._soon()
+        self.soon()
 
     def _do_stop_fetch(self, effect: effects.StopFetching) -> None:
         wanted = self._fetches.pop((effect.job, effect.task, effect.attempt, effect.key), None)
         if wanted is not None:
             self.fetcher.stop(wanted)
-
-    # --- pieces for others --------------------------------------------------------------------------------------
-
-    def _fetcher_up(self, link: Link) -> None:
-        self._next_link += 1
-        link.data = self._next_link
-        self._outgoing[self._next_link] = Outgoing(link)
-
-    def _fetcher_closed(self, link: Link, reason: str) -> None:
-        self._outgoing.pop(link.data).close()
-        self.core.fetch_stopped(link.data, None)
-
-    def _fetcher_messages(self, link: Link, payloads: list[bytes]) -> None:
-        now_ms = self.now_ms()
-        for payload in payloads:
-            message = wire.decode_to_supplier(payload)
-            match message:
-                case wire.Fetch():
-                    self.core.fetch_requested(link.data, message, now_ms)
-                case wire.StopFetch():
-                    self._outgoing[link.data].stop(message.request)
-                    self.core.fetch_stopped(link.data, message.request)
-                case wire.Ping():
-                    link.send(wire.encode(wire.Pong()))
-                case wire.GetLog():
-                    self._serve_log(link, message)
-        self._soon()
-
-    def _serve_log(self, link: Link, message: wire.GetLog) -> None:
-        number = self.core.numbers.get(message.job_id)
-        log = self.logs.get(number) if number is not None else None
-        data = log.read(message.offset) if log is not None else JobLog.left(self._job_folder(message.job_id) / "log", message.offset)
-        piece = Piece(value=data, size=len(data), digest=piece_digest(data), is_file=False)
-        self._outgoing[link.data].send(message.request, digest(b"log"), piece)
-
-    def _do_serve(self, effect: effects.Serve) -> None:
-        outgoing = self._outgoing.get(effect.link)
-        if outgoing is None:
-            return
-        try:
-            outgoing.send(effect.request, effect.result_digest, effect.piece)
-        except OSError as error:
-            outgoing.gone(effect.request, "lost", f"cannot read the piece: {error.strerror or error}")
-
-    def _do_serve_gone(self, effect: effects.ServeGone) -> None:
-        outgoing = self._outgoing.get(effect.link)
-        if outgoing is not None:
-            outgoing.gone(effect.request, effect.kind, effect.reason)
 
     # --- what is kept ---------------------------------------------------------------------------------------------
 
@@ -497,9 +442,9 @@ class Agent:
         log = self.logs.pop(effect.job, None)
         if log is not None:
             log.close()
-        folder = self._job_folder(effect.job_id)
+        folder = self.job_folder(effect.job_id)
         if folder.exists():
-            self.loop.run_in_executor(None, _remove_all_but_log, folder)
+            self.loop.run_in_executor(None, remove_all_but_log, folder)
 
     def _do_left(self, effect: effects.Left) -> None:
         self.end("left the cluster")
@@ -510,15 +455,6 @@ def _node_input(each: effects.Input) -> node_talk.Input:
     if piece.is_file:
         return node_talk.InputFile(each.key, os.path.abspath(str(piece.path)))
     return node_talk.InputValue(each.key, piece.read())
-
-
-def _remove_all_but_log(folder: Path) -> None:
-    """The job's log stays readable after its end; the rest goes."""
-    for entry in list(folder.iterdir()):
-        if entry.is_dir() and not entry.is_symlink():
-            shutil.rmtree(entry, ignore_errors=True)
-        elif entry.name != "log":
-            entry.unlink(missing_ok=True)
 
 
 def ready_line(agent: Agent) -> str:

@@ -25,9 +25,6 @@ class JobLog:
         if self._size > limits.JOB_LOG_BYTES:
             self._file.write(b"(the rest was dropped: the log of a job may have %d bytes)\n" % limits.JOB_LOG_BYTES)
 
-    def read(self, offset: int) -> bytes:
-        return self.left(self._path, offset)
-
     @staticmethod
     def left(path: Path, offset: int) -> bytes:
         """The log of a job that may be over; empty when there is none."""

@@ -26,7 +26,9 @@ def weight(report: AnyReport) -> int:
 
 
 class Session:
-    def __init__(self, client: str, nonce: int, address: str, slots: int, labels: list[str], coordinators: list[str], now_ms: int) -> None:
+    def __init__(
+        self, client: str, nonce: int, address: str, slots: int, labels: list[str], coordinators: list[str], now_ms: int
+    ) -> None:
         self.client = client
         self.nonce = nonce
         self.address = address
@@ -151,7 +153,11 @@ class Session:
         if not (self.link_up and self.incarnation):
             return
         while self._outbox and len(self._batches) < BATCHES_IN_FLIGHT:
-            if self._batches and len(self._outbox) < limits.REPORTS_PER_BATCH and now_ms - self._outbox_ms < limits.GATHER_MS:
+            if (
+                self._batches
+                and len(self._outbox) < limits.REPORTS_PER_BATCH
+                and now_ms - self._outbox_ms < limits.GATHER_MS
+            ):
                 return
             batch: list[AnyReport] = []
             size = 0

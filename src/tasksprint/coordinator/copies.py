@@ -126,7 +126,9 @@ class Copies:
         self._next_copy += 1
         seq, saved = state.saved
         base = state.trusted_digest if state.trusted > (seq + 1, 0) else self.machine.answer_digest(job, seq) or b""
-        copy = Copy(job, self._next_copy, "starting", fed=seq, answered=seq, digest=base, trusted=state.trusted, compared=base)
+        copy = Copy(
+            job, self._next_copy, "starting", fed=seq, answered=seq, digest=base, trusted=state.trusted, compared=base
+        )
         self.copies[job] = copy
         program = self.machine.program(state.spec.program) if state.spec.program else None
         saved_state = saved if seq else None
@@ -157,8 +159,10 @@ class Copies:
         copy.state, copy.ordered, copy.can_save = "good", ordered, can_save
         self.feed(job)
 
-    def answered(self, job: int, number: int, answers: Iterable[tuple[int, list[AnyAction]]], seq: int, more: bool) -> None:
-        """A part of an answer: it covers events up to `seq`; with `more` the answer to `seq` goes on in the next part."""
+    def answered(
+        self, job: int, number: int, answers: Iterable[tuple[int, list[AnyAction]]], seq: int, more: bool
+    ) -> None:
+        """A part of an answer, up to event `seq`; with `more` the answer to `seq` goes on in the next part."""
         copy = self.current(job, number)
         if copy is None or copy.state != "good":
             return
@@ -282,7 +286,9 @@ class Copies:
             self._part(copy, whole)
 
     def _part(self, copy: Copy, seq: int) -> None:
-        error = f"the scheduler's copy answered event {seq} differently from the decided answer: it is not deterministic"
+        error = (
+            f"the scheduler's copy answered event {seq} differently from the decided answer: it is not deterministic"
+        )
         job = copy.job
         self.parted[job] = error
         self.stop(job, ended=False)
@@ -301,7 +307,7 @@ class Copies:
     # --- deciding (leader only) ---------------------------------------------------------------------
 
     def propose(self, job: int, ballot: Ballot, *, idle: bool) -> None:
-        """Offer what our copy said beyond the log.  An answer without actions waits for `idle`: nobody is waiting for it."""
+        """Offer what our copy said beyond the log.  An answer without actions waits for `idle`: nobody waits for it."""
         copy = self.copies.get(job)
         state = self.machine.job(job)
         if copy is None or state is None or state.state != "running":

@@ -29,7 +29,8 @@ from tasksprint import limits
 from tasksprint.coordinator import effects
 from tasksprint.coordinator.copies import Copies
 from tasksprint.coordinator.effects import Effect
-from tasksprint.coordinator.requests import HeldWatch, Waiting
+from tasksprint.coordinator.pending import Pending
+from tasksprint.coordinator.requests import HeldWatch, Waiting, status_answer
 from tasksprint.paxos import Replica, Timing
 from tasksprint.paxos.messages import AnyMessage, AnyRecord, Decided
 from tasksprint.view import Changed, Diverged, Machine
@@ -39,7 +40,6 @@ from tasksprint.view.operations import (
     Begin,
     CancelJob,
     Collected,
-    Done,
     Leave,
     ProgramChunk,
     Register,
@@ -51,21 +51,6 @@ from tasksprint.view.operations import (
 from tasksprint.wire import messages as wire
 
 _record_encoder = msgspec.msgpack.Encoder()
-OPERATION_BYTES = 64  # what we count for an operation beside its payload
-
-
-def weight(operation: AnyOperation) -> int:
-    """About how many bytes the operation takes in a slot."""
-    match operation:
-        case Reports():
-            values = sum(sum(map(len, r.values.values())) for r in operation.reports if isinstance(r, Done))
-            return OPERATION_BYTES * (1 + len(operation.reports)) + values
-        case ProgramChunk():
-            return OPERATION_BYTES + len(operation.data)
-        case Submit():
-            return OPERATION_BYTES + len(operation.spec.args)
-    answers = getattr(operation, "answers", ())
-    return OPERATION_BYTES + sum(len(actions) for _, actions in answers) + len(getattr(operation, "state", b""))
 
 
 class Coordinator:
@@ -95,12 +80,9 @@ class Coordinator:
         self.now_ms = now_ms
         self.leading = False  # our Begin is applied
         self.elections = 0  # how often we began to lead
-        self.busy = 0  # requests refused because too much was pending
         self._begin_index = 0
         self._begun_ballot = (0, 0)
-        self._pending: deque[tuple[AnyOperation, int, Callable[[], None] | None]] = deque()
-        self._pending_bytes = 0
-        self._pending_since = 0
+        self._pending = Pending()
         self._after: dict[int, list[Callable[[], None]]] = {}
         self._heard: dict[str, None] = {}
         self._unfed: dict[int, None] = {}  # jobs whose warm copy here has events to come
@@ -152,8 +134,8 @@ class Coordinator:
         wake = self.replica.next_wake()
         if self.leading:
             wake = min(wake, self._next_tick)
-        if self._pending:
-            wake = min(wake, self._pending_since + limits.GATHER_MS)
+        if self._pending.waiting:
+            wake = min(wake, self._pending.since_ms + limits.GATHER_MS)
         if self._unfed:
             wake = min(wake, self._feed_at)
         return wake
@@ -320,33 +302,11 @@ class Coordinator:
             },
         }
 
-    def answer_status(self, what: str) -> tuple[str, bytes]:
-        """(error, JSON) of a status request."""
-        kind, _, rest = what.partition(":")
-        answer: object
-        if kind == "cluster":
-            answer = {"coordinator": self.status(), **self.machine.status_cluster()}
-        elif kind == "jobs":
-            answer = self.machine.status_jobs()
-        elif kind in ("job", "why"):
-            job_id, _, task = rest.partition(":")
-            number = self.machine.job_number(job_id)
-            if number is None:
-                return f"no job {job_id} here; `tasksprint status` lists the jobs", b""
-            answer = self.machine.status_job(number) if kind == "job" else self.machine.why(number, int(task))
-        else:
-            return f"unknown status request {what!r}", b""
-        return "", json.dumps(answer).encode()
-
     # --- proposing ----------------------------------------------------------------------------------
 
     def _offer(self, operation: AnyOperation, after: Callable[[], None] | None = None) -> None:
         """Put the operation into the next slot; `after` is called when it is applied while we still lead."""
-        size = weight(operation)
-        if not self._pending:
-            self._pending_since = self.now_ms
-        self._pending.append((operation, size, after))
-        self._pending_bytes += size
+        self._pending.add(operation, after, self.now_ms)
 
     def _tick(self) -> None:
         self._next_tick = self.now_ms + self.tick_ms
@@ -366,28 +326,14 @@ class Coordinator:
             self.copies.propose(job, self.replica.ballot, idle=True)
 
     def _propose(self) -> None:
-        if not self._pending or not self.leading:
+        if not self.leading or not self._pending.is_due(self.replica.in_flight, self.now_ms):
             return
-        full = self._pending_bytes >= limits.SLOT_BYTES // 2
-        due = self.now_ms - self._pending_since >= limits.GATHER_MS
-        if self.replica.in_flight and not (full or due):
-            return
-        while self._pending and self.replica.can_propose:
-            operations: list[AnyOperation] = []
-            callbacks: list[Callable[[], None]] = []
-            size = 0
-            while self._pending and (not operations or size + self._pending[0][1] <= limits.SLOT_BYTES // 2):
-                operation, weight, after = self._pending.popleft()
-                operations.append(operation)
-                size += weight
-                if after is not None:
-                    callbacks.append(after)
-            self._pending_bytes -= size
+        while self._pending.waiting and self.replica.can_propose:
+            operations, callbacks = self._pending.slot(self.now_ms)
             index = self.replica.propose(pack_entry(operations))
             assert index is not None, "can_propose said yes"
             if callbacks:
                 self._after[index] = callbacks
-        self._pending_since = self.now_ms
 
     def _follow_role(self) -> None:
         """Begin to lead, or stop."""
@@ -417,7 +363,6 @@ class Coordinator:
     def _stop_leading(self) -> None:
         self.leading = False
         self._pending.clear()
-        self._pending_bytes = 0
         self._after.clear()
         self._offered.clear()
         self._heard.clear()
@@ -477,7 +422,7 @@ class Coordinator:
             read = self._reads.pop(token, None)
             if read is not None:
                 link, message = read
-                error, data = self.answer_status(message.what)
+                error, data = status_answer(self.machine, self.status(), message.what)
                 self._send(link, wire.Answer(message.request, error, data))
         self._ready_reads = waiting
 

@@ -67,7 +67,7 @@ class StartScheduler:
 
 @dataclass(frozen=True, slots=True)
 class FeedScheduler:
-    """One line of events.  Answer: `scheduler_answered`, in parts; after a part with `more` wait for ResumeScheduler."""
+    """One line of events.  Answer: `scheduler_answered`, in parts; after one with `more` wait for ResumeScheduler."""
 
     job: int
     copy: int
@@ -105,5 +105,14 @@ class Halt:
 
 
 Effect = (
-    Write | Rotate | SendPeer | Send | StartScheduler | FeedScheduler | ResumeScheduler | SaveScheduler | StopScheduler | Halt
+    Write
+    | Rotate
+    | SendPeer
+    | Send
+    | StartScheduler
+    | FeedScheduler
+    | ResumeScheduler
+    | SaveScheduler
+    | StopScheduler
+    | Halt
 )

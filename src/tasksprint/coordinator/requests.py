@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -171,3 +172,20 @@ class Waiting:
         self.unacked.clear()
         self.acked_sent.clear()
         return list(links)
+
+
+def status_answer(machine: Machine, coordinator: dict[str, object], what: str) -> tuple[str, bytes]:
+    """(error, JSON) of a status request, as of what is applied; `coordinator`: what the leader says of itself."""
+    kind, _, rest = what.partition(":")
+    if kind == "cluster":
+        return "", json.dumps({"coordinator": coordinator, **machine.status_cluster()}).encode()
+    if kind == "jobs":
+        return "", json.dumps(machine.status_jobs()).encode()
+    job_id, _, task = rest.partition(":")
+    number = machine.job_number(job_id)
+    if kind not in ("job", "why") or (kind == "why" and not task.isdigit()):
+        return f"unknown status request {what!r}", b""
+    if number is None:
+        return f"no job {job_id} here; `tasksprint status` lists the jobs", b""
+    answer = machine.status_job(number) if kind == "job" else machine.why(number, int(task))
+    return "", json.dumps(answer).encode()

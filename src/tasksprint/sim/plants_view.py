@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import count
 from typing import Any
 
 from tasksprint import limits
@@ -25,10 +26,10 @@ def tick_by_non_leader(patch: Patch) -> None:
         def stop_leading(self: Coordinator) -> None:
             if self._tick_in_flight is False:
                 self._tick()
-            pending, size = list(self._pending), self._pending_bytes
+            pending = [operation for operation, _, _ in self._pending.waiting]
             old(self)
-            self._pending.extend((operation, weight, None) for operation, weight, _ in pending)
-            self._pending_bytes = size
+            for operation in pending:
+                self._offer(operation)
 
         return stop_leading
 
@@ -143,14 +144,24 @@ def snapshot_loses_sessions(patch: Patch) -> None:
     patch.set(Machine, "restore", classmethod(restore))
 
 
-@plant("time-decides", "placement looks at something that differs between replicas")
-def time_decides(patch: Patch) -> None:
+@plant("replica-decides", "an outcome depends on something that differs between replicas")
+def replica_decides(patch: Patch) -> None:
+    made = count()
+
+    def begin(old: Old) -> Old:
+        def init(self: World) -> None:
+            old(self)
+            self.replica = next(made)  # type: ignore[attr-defined]
+
+        return init
+
     def make(old: Old) -> Old:
         def seal(self: Machine, data: bytes) -> None:
-            if self.world.index % 50 == 0 and id(self) // 16 % 2:
+            if self.world.index % 50 == 0 and self.world.replica % 2:  # type: ignore[attr-defined]
                 self.world.note("here")
             old(self, data)
 
         return seal
 
+    patch.wrap(World, "__init__", begin)
     patch.wrap(Machine, "_seal", make)

@@ -12,7 +12,8 @@ class Chains(Scheduler, ordered=True):
         for chain in range(args["chains"]):
             step = self.start_task("begin", {"chain": chain})
             for _ in range(args["steps"]):
-                step = self.start_task("step", {"wait_s": args["wait_s"]}, prerequisites=[step["state"]], keys=["digest"])
+                wait = {"wait_s": args["wait_s"]}
+                step = self.start_task("step", wait, prerequisites=[step["state"]], keys=["digest"])
             self.ends.append(step)
         self.digests = []
 

@@ -1,0 +1,45 @@
+"""What lies in a client's folder: its id, the trace, and what a job leaves there."""
+
+from __future__ import annotations
+
+import json
+import secrets
+import shutil
+from pathlib import Path
+
+
+def client_id(folder: Path) -> str:
+    """The random number kept in the client's folder."""
+    path = folder / "id"
+    if path.exists():
+        return path.read_text().strip()
+    name = secrets.token_hex(8)
+    path.write_text(name + "\n")
+    return name
+
+
+def remove_all_but_log(folder: Path) -> None:
+    """The job's log stays readable after its end; the rest goes."""
+    for entry in list(folder.iterdir()):
+        if entry.is_dir() and not entry.is_symlink():
+            shutil.rmtree(entry, ignore_errors=True)
+        elif entry.name != "log":
+            entry.unlink(missing_ok=True)
+
+
+class Trace:
+    """What happens to tasks, a JSON object a line; nothing where nobody asked for it."""
+
+    def __init__(self, path: Path | None, client: str) -> None:
+        self._file = open(path, "a", buffering=1) if path is not None else None
+        self._client = client
+
+    def add(self, time: float, event: str, job: int, task: int, attempt: int, **more: object) -> None:
+        """`time`: seconds of this machine's monotonic clock."""
+        if self._file is not None:
+            row = {"time": time, "client": self._client, "event": event, "job": job, "task": task, "attempt": attempt}
+            self._file.write(json.dumps({**row, **more}) + "\n")
+
+    def close(self) -> None:
+        if self._file is not None:
+            self._file.close()
