@@ -74,6 +74,7 @@ class Work:
     twins: list[Array] = field(default_factory=list)  # where a second root is to be expected, beside one just found
     hits: int = 0  # polishes that ended in a root, known or new
     judged: int = 0
+    _places: Array = field(default_factory=lambda: np.empty((0, 0)))
 
     @classmethod
     def begin(cls, args: Mapping[str, Any], function: Function | None) -> Work:
@@ -95,8 +96,10 @@ class Work:
         return self.known + self.roots
 
     def places(self) -> Array:
-        roots = self.all_roots()
-        return np.array([root.at for root in roots]).reshape(len(roots), self.problem.dimensions)
+        count = len(self.known) + len(self.roots)
+        if len(self._places) != count:
+            self._places = np.array([root.at for root in self.all_roots()]).reshape(count, self.problem.dimensions)
+        return self._places
 
     def meet(self, at: Array, size: float) -> int | None:
         """The number of the root that this point is, if it is one that we have.
@@ -104,14 +107,14 @@ class Work:
         Points nearer than the resolution are one root. Farther apart they still are where the function is flat: as far
         as the closeness epsilon if the residual between them is no higher than at them.
         """
-        roots = self.all_roots()
-        if not roots:
+        places = self.places()
+        if not len(places):
             return None
-        away = np.abs(self.places() - at).max(axis=1)
+        away = np.abs(places - at).max(axis=1)
         nearest = int(np.argmin(away))
         if away[nearest] <= SAME:
             return nearest
-        root = roots[nearest]
+        root = self.all_roots()[nearest]
         if away[nearest] > self.closeness() or root.kind == judge.CROSSING:
             return None
         if away[nearest] <= SAME * 100:
@@ -142,8 +145,11 @@ class Work:
         """Which points lie around a root where nothing is sought."""
         if not self.all_roots() or not len(points):
             return np.zeros(len(points), dtype=bool)
-        away = np.abs(points[:, None, :] - self.places()[None, :, :]).max(axis=2)
-        return np.asarray((away < self.radii()).any(axis=1))
+        places, radii = self.places(), self.radii()
+        inside = np.ones((len(points), len(places)), dtype=bool)
+        for axis in range(points.shape[1]):
+            inside &= np.abs(points[:, None, axis] - places[None, :, axis]) < radii
+        return np.asarray(inside.any(axis=1))
 
     def closeness(self) -> float:
         """The closeness epsilon in unit coordinates, by the widest side."""

@@ -32,10 +32,10 @@ Piece = dict[str, Any]
 
 
 def cells_of(dimensions: int, count: int) -> list[tuple[list[float], list[float]]]:
-    """The unit box, halved along one side after the other until there are as many cells."""
+    """The unit box, halved along one side after the other as long as there are no more cells than asked for."""
     cells = [([0.0] * dimensions, [1.0] * dimensions)]
     axis = 0
-    while len(cells) < count:
+    while 2 * len(cells) <= count:
         halves = []
         for low, high in cells:
             middle = 0.5 * (low[axis] + high[axis])
@@ -61,7 +61,7 @@ class Search:
         self.used = 0
         self.round = 0
         self.next_number = 1
-        width = int(options.get("width") or 0) or max(2, min(16, self.budget // 2500))
+        width = int(options.get("width") or 0) or max(2, min(8, self.budget // 5000))
         self.cells: list[Piece] = [
             {"low": low, "high": high, "chain": 0, "first": 0} for low, high in cells_of(self.dimensions, width)
         ]

@@ -72,7 +72,7 @@ def seek(work: Work, samples: Population, fresh: int) -> None:
     if not len(rows):
         return
     samples.tried[rows] = True
-    polish(work, samples.points[rows], samples.residuals[rows], spacing(samples, rows))
+    polish(work, samples.points[rows], samples.residuals[rows], spacing(samples, rows) if equations == 1 else 0.1)
 
 
 def spacing(samples: Population, rows: Rows) -> float:

@@ -25,6 +25,7 @@ from tasksprint.native import genome
 
 SHIFT, FILL, RESEED = 31, 32, 33  # purposes of random streams
 TURN_AWAY_TRIES = 4
+KEPT_MAX = 1500  # samples that a cell of several dimensions hands on: enough to tell a niche
 
 
 @dataclass
@@ -55,6 +56,7 @@ def explore(args: Mapping[str, Any], inputs: Sequence[Population], function: Fun
         samples = seek_line.seek(work, samples)
     else:
         seek.seek(work, samples, len(fresh) + len(born))
+        samples = samples.chosen(slice(-KEPT_MAX, None))
     findings = work.report()
     findings["median"] = float(np.median(fresh.sizes)) if len(fresh) and np.isfinite(fresh.sizes).any() else 0.0
     findings["infinite"] = int((~np.isfinite(fresh.sizes)).sum())
@@ -100,6 +102,8 @@ def turned_away(work: Work, points: Array) -> Array:
 def evolve(work: Work, samples: Population, args: Mapping[str, Any]) -> Population:
     """Generations with niches, away from known roots; the best of the old stand among the parents."""
     born = [Population.empty(work.problem.dimensions, work.meter.equations)]
+    if not int(args["generations"]):
+        return born[0]
     active = np.flatnonzero(np.isfinite(samples.sizes))
     active = active[~work.known_at(samples.points[active])]
     keep = int(args["population"])
