@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from tasksprint.sim.agreement import Agreement
 from tasksprint.sim.cluster import Cluster
-from tasksprint.sim.counters import EXPECTED_AGREEMENT, Counters
+from tasksprint.sim.counters import EXPECTED, Counters
 from tasksprint.sim.plants import planted
 from tasksprint.sim.world import Violation, World
 
@@ -40,7 +40,7 @@ class Totals:
 
     @property
     def silent(self) -> list[str]:
-        return self.counters.silent(EXPECTED_AGREEMENT)
+        return self.counters.silent(EXPECTED)
 
     def add(self, outcome: Outcome) -> None:
         self.seeds += 1

@@ -1,7 +1,7 @@
 """Invariant 15: an attempt is held by at most one live client; a result is recorded once, by a live attempt.
 
 A task may become done only through a report of an attempt that was live, at that client in that
-incarnation, before the entry, or through a parked report of it.
+incarnation, before the entry, or through a parked report of it; and only when its prerequisites are done.
 """
 
 from __future__ import annotations
@@ -12,14 +12,14 @@ from tasksprint.sim.checkers.base import Checker
 from tasksprint.view import Machine
 from tasksprint.view.operations import AnyOperation, Done, Reports
 from tasksprint.view.part import Assign
-from tasksprint.view.records import DONE, PARKED
+from tasksprint.view.records import DONE, GONE, PARKED
 
 TaskId = tuple[int, int]
 
 
 class Attempts(Checker):
     name = "attempts"
-    promise = "an attempt runs at one client only, and only a live attempt's result is recorded, once"
+    promise = "an attempt runs at one client only, and only a live attempt's result is recorded, once, after its inputs"
 
     def __init__(self) -> None:
         self._runs: dict[tuple[int, int, int], tuple[str, int]] = {}
@@ -61,7 +61,10 @@ class Attempts(Checker):
         for (number, name), (state, again) in self._before.items():
             job = machine.job(number)
             task = job.tasks.get(name) if job is not None else None
-            if task is None or task.state != DONE or (state == DONE and again == task.again):
+            if job is None or task is None or task.state != DONE or (state == DONE and again == task.again):
                 continue
             if not self._live[number, name]:
                 self.fail(f"entry {machine.index}: task {number}/{name} is done by an attempt that was not live")
+            for needed in task.inputs:
+                if job.tasks[needed].state not in (DONE, GONE):
+                    self.fail(f"entry {machine.index}: task {number}/{name} is done before its prerequisite {needed}")
