@@ -58,8 +58,10 @@ def test_the_words_are_those_of_sort_and_uniq(tmp_path: Path) -> None:
 
 
 def test_bytes_of_the_first_map_travel_before_the_last_map_ends(tmp_path: Path) -> None:
-    path = jobs.text(tmp_path / "text", 6_000_000)
-    command = [*TASKSPRINT, "run", "wordcount", str(path), "--clients", "2", "--slots", "1", "--trace", "trace"]
+    path = jobs.text(tmp_path / "text", 3_000_000)
+    path.write_bytes(path.read_bytes() * 12)
+    options = ["split_bytes=1000000", "--clients", "2", "--slots", "1", "--trace", "trace"]
+    command = [*TASKSPRINT, "run", "wordcount", str(path), *options]
     subprocess.run(command, cwd=tmp_path, capture_output=True, check=True, timeout=60)
     trace = [json.loads(line) for line in (tmp_path / "trace").read_text().splitlines()]
     maps = {row["task"] for row in trace if row["event"] == "run" and row["name"] == "map"}
