@@ -84,6 +84,7 @@ class Cluster:
         self.addresses = {address(voter): host for voter, host in self.coordinators.items()}
         for host in self.coordinators.values():
             host.peers = dict(self.coordinators)
+        self.programs: dict[str, bytes] = {}
         self.suppliers: dict[str, Supplier] = {}
         self.clients: list[ClientHost] = []
         self.submitters: list[Submitter] = []
@@ -160,6 +161,9 @@ class Cluster:
         args = {"n": count, "delay_ms": world.between(0, 2_000)}
         cancel_us = world.between(0, 6_000) * MS_US if world.chance(80) else 0
         plan = Plan(script, args, world.between(0, 1 << 60), f"job-{number}-{world.between(0, 1 << 60):x}", cancel_us)
+        if world.chance(300):
+            plan.program = tuple(b"part %d of %s" % (part, plan.job_id.encode()) for part in range(world.between(1, 4)))
+            self.programs[plan.program_hash] = b"".join(plan.program)
         submitter = Submitter(self, f"command {number}", plan)
         self.submitters.append(submitter)
         self.faults.names.append(submitter.name)

@@ -42,6 +42,7 @@ class Disk:
         self.sync_us = 300
         self.stall_per_mille = 0
         self.stall_us = 0
+        self.trap: Callable[[Write], bool] | None = None  # told of the next writes, until it says that it is done
         self._on_stored = on_stored
         self._queue: list[Write] = []
         self._syncing: list[Write] = []
@@ -72,6 +73,8 @@ class Disk:
         self._queue.append(write)
         if not self._syncing:
             self._sync()
+        if self.trap is not None and self.trap(write):
+            self.trap = None
 
     def _sync(self) -> None:
         self._syncing, self._queue = self._queue, []
@@ -123,7 +126,7 @@ class Disk:
 
     def _tear(self, write: Write) -> None:
         if write.fresh:
-            if self.world.chance(300) and write.snapshot:
+            if self.world.chance(500) and write.snapshot:
                 self._store(Write(0, [], write.snapshot))
                 self.world.counters.hit("rotation torn")
             return

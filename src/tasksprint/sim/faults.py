@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
-from tasksprint.sim.disk import Disk
+from tasksprint.sim.disk import Disk, Write
 from tasksprint.sim.network import Link, Network
 from tasksprint.sim.world import MS_US, World
 
@@ -43,6 +43,7 @@ class Faults:
         self.kinds: dict[str, Callable[[], None]] = {
             "crash": self.crash,
             "crash leader": self.crash_leader,
+            "crash in a write": self.crash_in_write,
             "pause": self.pause,
             "pause leader": self.pause_leader,
             "isolate": self.isolate,
@@ -119,6 +120,23 @@ class Faults:
         if not self.over and not target.running:
             self.world.counters.hit("restart")
             target.start()
+
+    def crash_in_write(self) -> None:
+        """Between a write and its sync, or between a snapshot and the journal that begins with it."""
+        world, target = self.world, self._any()
+        wanted = world.chance(500)
+
+        def trap(write: Write) -> bool:
+            if write.fresh != wanted:
+                return False
+            world.after(world.between(0, target.disk.sync_us), self._crash_now, target)
+            return True
+
+        target.disk.trap = trap
+
+    def _crash_now(self, target: Target) -> None:
+        if not self.over:
+            self.crash(target)
 
     def crash_leader(self) -> None:
         if leader := self._leader():

@@ -75,6 +75,9 @@ class SchedulerHost:
                     del self.processes[effect.job]
 
     def _start(self, order: effects.StartScheduler) -> None:
+        wanted = self.host.cluster.programs.get(order.spec.program)
+        if order.program != wanted:
+            raise Violation("programs", f"job {order.job}: its scheduler starts with {order.program!r}, not {wanted!r}")
         self.processes[order.job] = SchedulerProcess(order, self.world.between(0, 999))
         self._later(order.job, order.copy, self._ready)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +28,11 @@ class Plan:
     seed: int
     job_id: str
     cancel_us: int = 0  # after the start; 0: never
+    program: tuple[bytes, ...] = ()  # the parts of its packed files
+
+    @property
+    def program_hash(self) -> str:
+        return hashlib.sha256(b"".join(self.program)).hexdigest() if self.program else ""
 
 
 class Submitter(Process):
@@ -112,7 +118,10 @@ class Submitter(Process):
 
     def _submit(self) -> None:
         plan = self.plan
-        spec = JobSpec(plan.script, [plan.script], ["node"], text(plan.args), plan.seed)
+        for part, data in enumerate(plan.program):
+            parts = len(plan.program)
+            self._ask("program", wire.PutProgram(self._number(), plan.program_hash, part, parts, data))
+        spec = JobSpec(plan.script, [plan.script], ["node"], text(plan.args), plan.seed, plan.program_hash)
         times = 2 if self.world.chance(200) else 1  # said twice, it is still one job
         for _ in range(times):
             self._ask("submit", wire.SubmitJob(self._number(), plan.job_id, spec))
@@ -121,6 +130,7 @@ class Submitter(Process):
         if self.cancelled:
             self._ask("cancel", wire.CancelRequest(self._number(), self.plan.job_id))
         self._ask("watch", wire.WatchJob(self._number(), self.plan.job_id, self._known))
+        self._ask("status", wire.StatusRequest(self._number(), f"job:{self.plan.job_id}"))
 
     def session_closed(self, session: Session) -> None:
         self.happen(self.life, self._closed, (session,))
@@ -151,6 +161,8 @@ class Submitter(Process):
                     self._update(message)
 
     def _answered(self, what: str, answer: wire.Answer) -> None:
+        if answer.error and what == "status" and self.submitted:
+            raise Violation("reads", f"{self.name}: the job was acknowledged, and a read says: {answer.error}")
         if answer.error:
             self.world.counters.hit(f"refused: {what}")
             self.later(50 * MS_US, self._switch, "")
@@ -158,6 +170,8 @@ class Submitter(Process):
             self.submitted = True
             self.cluster.submitted(self)
             self._watch()
+        elif what == "status":
+            self.world.counters.hit("status answered")
 
     def _update(self, update: wire.JobUpdate) -> None:
         if update.state == "unknown":

@@ -23,7 +23,7 @@ class Attempts(Checker):
 
     def __init__(self) -> None:
         self._runs: dict[tuple[int, int, int], tuple[str, int]] = {}
-        self._before: dict[TaskId, tuple[int, bool]] = {}
+        self._before: dict[TaskId, tuple[int, bytes]] = {}
         self._live: dict[TaskId, set[int]] = {}
 
     def ran(self, client: str, incarnation: int, assign: Assign) -> None:
@@ -48,7 +48,7 @@ class Attempts(Checker):
         task = job.tasks.get(report.task) if job is not None else None
         if task is None:
             return
-        self._before[name] = (task.state, task.again)
+        self._before[name] = (task.state, task.digest)
         live = self._live.setdefault(name, set())
         session = machine.client(operation.client)
         current = session is not None and session.alive and session.incarnation == operation.incarnation
@@ -58,11 +58,11 @@ class Attempts(Checker):
                 live.add(attempt.number)
 
     def after_entry(self, machine: Machine, operations: Sequence[AnyOperation]) -> None:
-        for (number, name), (state, again) in self._before.items():
+        for (number, name), recorded in self._before.items():
             job = machine.job(number)
             task = job.tasks.get(name) if job is not None else None
-            if job is None or task is None or task.state != DONE or (state == DONE and again == task.again):
-                continue
+            if job is None or task is None or task.state != DONE or recorded == (DONE, task.digest):
+                continue  # nothing new: a result that is made again is the same one, or nobody needs it any more
             if not self._live[number, name]:
                 self.fail(f"entry {machine.index}: task {number}/{name} is done by an attempt that was not live")
             for needed in task.inputs:
