@@ -8,10 +8,6 @@ that Paxos itself is searched deeper than the whole cluster's world could.
 from __future__ import annotations
 
 from tasksprint import limits
-from tasksprint.paxos import acceptor as paxos_acceptor
-from tasksprint.paxos import proposer as paxos_proposer
-from tasksprint.paxos import replica as paxos_replica
-from tasksprint.paxos import snapshot_transfer
 from tasksprint.sim.checkers.acceptance import Acceptance
 from tasksprint.sim.checkers.acknowledged import Acknowledged
 from tasksprint.sim.checkers.base import Checker, Watch
@@ -29,6 +25,7 @@ from tasksprint.sim.faults import Faults
 from tasksprint.sim.network import Network
 from tasksprint.sim.patch import Patch
 from tasksprint.sim.seat import Seat
+from tasksprint.sim.shrinking import shrink_agreement
 from tasksprint.sim.truth import Truth
 from tasksprint.sim.world import MS_US, SECOND_US, Violation, World
 
@@ -42,19 +39,6 @@ def agreement_checkers() -> list[Checker]:
         Chosen(), Quorum(), Leaders(), Promises(), Acceptance(), LeaderLog(),
         Order(), Digests(), Acknowledged(), Reads(), Bounds(), Synced(),
     ]  # fmt: skip
-
-
-def shrink_agreement(world: World, patch: Patch) -> None:
-    """Small limits in some runs, so that what is rare with the real ones happens in a few seconds."""
-    if world.chance(700):
-        patch.set(paxos_replica, "KEPT_ENTRIES", world.between(0, 30))  # a follower lags behind the log's beginning
-    if world.chance(400):
-        message_bytes = world.between(40, 400)  # a log travels in many pieces
-        for module in (paxos_replica, paxos_acceptor, paxos_proposer):
-            patch.set(module, "MESSAGE_BYTES", message_bytes)
-        patch.set(paxos_proposer, "UNANSWERED_BYTES", 8 * message_bytes)
-    if world.chance(500):
-        patch.set(snapshot_transfer, "SNAPSHOT_CHUNK_BYTES", world.between(300, 2_000))
 
 
 class Agreement:

@@ -12,7 +12,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tasksprint import limits
-from tasksprint.sim.agreement import shrink_agreement
 from tasksprint.sim.checkers.acceptance import Acceptance
 from tasksprint.sim.checkers.attempts import Attempts
 from tasksprint.sim.checkers.base import Checker, Watch
@@ -40,10 +39,11 @@ from tasksprint.sim.fetching import Supplier
 from tasksprint.sim.network import Network, Session
 from tasksprint.sim.patch import Patch
 from tasksprint.sim.scripts import SCRIPTS
+from tasksprint.sim.shrinking import shrink_cluster
 from tasksprint.sim.submitters import Plan, Submitter
 from tasksprint.sim.truth import Truth
 from tasksprint.sim.world import MS_US, SECOND_US, Violation, World
-from tasksprint.view import Event, Machine, tasks
+from tasksprint.view import Event, Machine
 from tasksprint.view.operations import unpack_entry
 from tasksprint.view.part import Assign
 
@@ -104,23 +104,11 @@ class Cluster:
     def run(self) -> None:
         """Raises Violation."""
         patch = Patch()
-        self._shrink(patch)
+        shrink_cluster(self.world, patch)
         try:
             self._run()
         finally:
             patch.undo()
-
-    def _shrink(self, patch: Patch) -> None:
-        """Small limits in some runs, so that what is rare with the real ones happens in a few seconds."""
-        world = self.world
-        shrink_agreement(world, patch)
-        patch.set(tasks, "CLIENT_DEATHS", 1_000)  # or the faults themselves would fail a job
-        if world.chance(600):
-            patch.set(limits, "SNAPSHOT_EVERY_BYTES", world.between(2_000, 40_000))
-        if world.chance(500):
-            patch.set(limits, "PART_ACTIONS", world.between(1, 8))
-        if world.chance(500):
-            patch.set(limits, "SAVE_EVERY_EVENTS", world.between(1, 20))
 
     def _run(self) -> None:
         world = self.world

@@ -9,6 +9,7 @@ from typing import Any
 from tasksprint import limits
 from tasksprint.codec import seed64
 from tasksprint.coordinator.core import Coordinator
+from tasksprint.coordinator.pending import Pending
 from tasksprint.sim.patch import Patch
 from tasksprint.sim.planting import plant
 from tasksprint.view import Machine, decisions, events, liveness, reports, tasks
@@ -24,16 +25,13 @@ Old = Callable[..., Any]
 def tick_by_non_leader(patch: Patch) -> None:
     def make(old: Old) -> Old:
         def stop_leading(self: Coordinator) -> None:
-            if self._tick_in_flight is False:
-                self._tick()
-            pending = [operation for operation, _, _ in self._pending.waiting]
+            self._tick()
             old(self)
-            for operation in pending:
-                self._offer(operation)
 
         return stop_leading
 
     patch.wrap(Coordinator, "_stop_leading", make)
+    patch.set(Pending, "clear", lambda self: None)
     patch.set(liveness, "from_leader", lambda world, ballot: True)
 
 
