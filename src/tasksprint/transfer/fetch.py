@@ -1,13 +1,15 @@
 """Asking other clients for pieces of results: one link a supplier, many requests on it.
 
-A request may wait for as long as the supplier's task runs; so silence is no failure, but a supplier that does not
-answer a ping within FETCH_STALL_MS is taken for gone, the link is closed, and what it owed is asked for again:
-FETCH_TRIES times, then the fetch fails as `unreachable`.
+A request may wait for as long as the supplier's task runs; so silence is no failure, but a supplier that lets so many
+pings in a row go unanswered that they make FETCH_STALL_MS is taken for gone, the link is closed, and what it owed is
+asked for again: FETCH_TRIES times, then the fetch fails as `unreachable`.  Pings are counted, not seconds: that this
+process was stopped for a while, or that nothing was asked on the link for an hour, says nothing about the supplier.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,6 +20,8 @@ from tasksprint.transfer.plan import Damaged, Incoming, retry_delay_ms
 from tasksprint.transport import Handlers, Identity, Link, LinkError, connect_once
 from tasksprint.wire import messages as wire
 from tasksprint.wire.results import Piece
+
+PING_MS = 1_000
 
 Request = wire.Fetch | wire.GetLog
 
@@ -48,8 +52,8 @@ class Supplier:
     link: Link | None = None
     connecting: bool = False
     wanted: dict[int, Wanted] = field(default_factory=dict)  # by request
-    heard: float = 0.0
-    pinged: float = 0.0
+    heard: bool = False  # since it was looked at last
+    unanswered: int = 0  # pings in a row
 
 
 class Fetcher:
@@ -57,16 +61,19 @@ class Fetcher:
         self._identity = identity
         self._suppliers: dict[str, Supplier] = {}
         self._next = 0
+        self._over = False
         self._loop = asyncio.get_running_loop()
         self._watch: asyncio.TimerHandle | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self.bytes_received = 0
 
     def fetch(self, wanted: Wanted) -> None:
-        """Ask; one of the two callbacks follows, unless `stop` comes first."""
+        """Ask; one of the two callbacks follows, unless `stop` or `close` comes first."""
         supplier = self._suppliers.get(wanted.address)
         if supplier is None:
             supplier = self._suppliers[wanted.address] = Supplier(wanted.address)
+        if not supplier.wanted:
+            supplier.heard, supplier.unanswered = False, 0  # while it owed us nothing, it had nothing to say
         self._next += 1
         wanted.request = self._next
         supplier.wanted[wanted.request] = wanted
@@ -75,7 +82,7 @@ class Fetcher:
         elif not supplier.connecting:
             self._connect(supplier)
         if self._watch is None:
-            self._watch = self._loop.call_later(1, self._look)
+            self._watch = self._loop.call_later(PING_MS / 1_000, self._look)
 
     def stop(self, wanted: Wanted) -> None:
         wanted.stopped = True
@@ -85,6 +92,7 @@ class Fetcher:
         _discard(wanted)
 
     def close(self) -> None:
+        self._over = True
         if self._watch is not None:
             self._watch.cancel()
         for task in self._tasks:
@@ -120,8 +128,7 @@ class Fetcher:
         if not link.up:
             self._failed_link(supplier, link.reason)
             return
-        supplier.link = link
-        supplier.heard = self._loop.time()
+        supplier.link, supplier.unanswered = link, 0
         for wanted in supplier.wanted.values():
             link.send(wire.encode(wanted.make(wanted.request)))
 
@@ -132,6 +139,8 @@ class Fetcher:
 
     def _failed_link(self, supplier: Supplier, reason: str) -> None:
         owed, supplier.wanted = supplier.wanted, {}
+        if self._suppliers.get(supplier.address) is supplier:
+            del self._suppliers[supplier.address]
         for wanted in owed.values():
             self._try_again(wanted, "unreachable", f"{supplier.address}: {reason}")
 
@@ -145,26 +154,33 @@ class Fetcher:
             self._loop.call_later(delay_ms / 1000, self._retry, wanted)
 
     def _retry(self, wanted: Wanted) -> None:
-        if not wanted.stopped and self._watch is not None:
+        if not (wanted.stopped or self._over):
             self.fetch(wanted)
 
     def _look(self) -> None:
-        """Once a second: a supplier that owes us something and is silent is asked whether it lives."""
-        now = self._loop.time()
-        self._watch = self._loop.call_later(1, self._look)
+        """Now and then: a supplier that owes us something and is silent is asked whether it lives."""
+        self._watch = None
         for supplier in list(self._suppliers.values()):
-            if supplier.link is None or not supplier.wanted:
+            if not supplier.wanted:
                 continue
-            silent = now - supplier.heard
-            if silent * 1000 > limits.FETCH_STALL_MS:
-                supplier.link.abort(f"silent for {silent:.1f} s")
-            elif silent >= 1:
-                supplier.link.send(wire.encode(wire.Ping()))
+            if self._watch is None:
+                self._watch = self._loop.call_later(PING_MS / 1_000, self._look)
+            if supplier.link is not None:
+                self._look_at(supplier, supplier.link)
+
+    def _look_at(self, supplier: Supplier, link: Link) -> None:
+        if supplier.heard:
+            supplier.heard, supplier.unanswered = False, 0
+        elif supplier.unanswered * PING_MS >= limits.FETCH_STALL_MS:
+            link.abort(f"{supplier.unanswered} pings in {supplier.unanswered * PING_MS / 1_000:g} s were not answered")
+        else:
+            supplier.unanswered += 1
+            link.send(wire.encode(wire.Ping()))
 
     # --- what comes ----------------------------------------------------------------------------------
 
     def _messages(self, supplier: Supplier, payloads: list[bytes]) -> None:
-        supplier.heard = self._loop.time()
+        supplier.heard = True
         for payload in payloads:
             message = wire.decode_from_supplier(payload)
             if isinstance(message, wire.Pong):
@@ -193,13 +209,17 @@ class Fetcher:
 
     def _take(self, supplier: Supplier, wanted: Wanted, message: wire.Piece | wire.Chunk) -> None:
         if isinstance(message, wire.Piece):
+            if wanted.header is not None:
+                raise Damaged("the piece began twice")
+            if not message.is_file and message.size > limits.LINE_BYTES:
+                raise Damaged(f"a value of {message.size} bytes, the limit is {limits.LINE_BYTES}")
             wanted.header = message
             wanted.incoming = Incoming(message.size, message.digest)
             if message.is_file:
                 if wanted.file is None:
                     raise Damaged("a file came where a value was expected")
                 wanted.file.parent.mkdir(parents=True, exist_ok=True)
-                wanted.output = open(wanted.file, "wb", buffering=0)
+                wanted.output = open(wanted.file, "wb")
         header, incoming = wanted.header, wanted.incoming
         if header is None or incoming is None:
             raise Damaged("a chunk came before its header")
@@ -211,7 +231,6 @@ class Fetcher:
             wanted.parts.append(message.data)
         if not whole:
             return
-        del supplier.wanted[wanted.request]
         if wanted.output is not None:
             wanted.output.close()
             wanted.output = None
@@ -219,6 +238,7 @@ class Fetcher:
         else:
             piece = Piece(value=b"".join(wanted.parts), size=header.size, digest=header.digest, is_file=False)
         wanted.parts = []
+        del supplier.wanted[wanted.request]
         wanted.on_piece(header.result_digest, piece)
 
 
@@ -227,7 +247,8 @@ def _discard(wanted: Wanted) -> None:
     wanted.header = wanted.incoming = None
     wanted.parts = []
     if wanted.output is not None:
-        wanted.output.close()
+        with contextlib.suppress(OSError):  # what does not fit on the disk is not wanted any more
+            wanted.output.close()
         wanted.output = None
         assert wanted.file is not None
         wanted.file.unlink(missing_ok=True)
