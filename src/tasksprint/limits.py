@@ -51,6 +51,7 @@ VALUES_BYTES: Final = 64 * KIB  # values of a task that go through the log, by d
 VALUES_MAX_BYTES: Final = 1 * MIB - 64 * KIB  # ... and at most: they fit into a slot
 ARGS_BYTES: Final = 1 * MIB - 64 * KIB  # a task's arguments
 SAVE_BYTES: Final = 8 * MIB  # the saved state of a scheduler
+SAVE_PART_BYTES: Final = 256 * KIB  # ... in parts of this size
 PROGRAM_BYTES: Final = 8 * MIB  # a job's files, packed
 PROGRAM_CHUNK_BYTES: Final = 512 * KIB
 CHUNK_BYTES: Final = 256 * KIB  # one chunk of a piece between clients

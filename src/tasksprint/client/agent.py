@@ -46,6 +46,7 @@ class Config:
     listen: tuple[str, int]
     slots: int
     labels: list[str]
+    advertise: str = ""  # the address that others are told; where it listens when empty
     trace: Path | None = None  # where to write what happens to tasks, a JSON object a line
 
 
@@ -103,7 +104,7 @@ class Agent:
         self.core = Client(
             self.id,
             nonce,
-            self.server.address,
+            self.config.advertise or self.server.address,
             self.config.slots,
             self.config.labels,
             self.config.coordinators,

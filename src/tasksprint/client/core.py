@@ -54,12 +54,14 @@ class Client(Slots):
         super().__init__(client, slots, session, now_ms)
         self.leaving = False
         self._kept: list[tuple[Held, Result]] = held or []
+        self._partial: list[AnyChange] = []  # of a part that comes in several messages
         self.session.dial(now_ms)
 
     # --- the link to the coordinators -----------------------------------------------------------------
 
     def connected(self, number: int, now_ms: int) -> None:
         self.now_ms = now_ms
+        self._partial = []
         self.session.connected(number, self._held(), now_ms)
 
     def disconnected(self, number: int, now_ms: int) -> None:
@@ -118,11 +120,15 @@ class Client(Slots):
 
     def _view(self, view: wire.View) -> None:
         self.session.fresh(self.now_ms)
+        if view.more:
+            self._partial += view.changes
+            return
+        changes, self._partial = self._partial + view.changes, []
         self.session.acknowledged(view.acked)
         if view.number >= self.session.known:
             if view.whole:
-                self._whole(view.changes)
-            for change in view.changes:
+                self._whole(changes)
+            for change in changes:
                 self._change(change)
             self.session.known = view.number
             if view.whole:

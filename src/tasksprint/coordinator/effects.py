@@ -63,6 +63,7 @@ class StartScheduler:
     spec: JobSpec
     program: bytes | None
     state: bytes | None
+    saved: int = 0  # the last event that `state` knows
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +87,14 @@ class SaveScheduler:
 
     job: int
     copy: int
+
+
+@dataclass(frozen=True, slots=True)
+class LogScheduler:
+    """A line for the job's log."""
+
+    job: int
+    text: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +122,7 @@ Effect = (
     | FeedScheduler
     | ResumeScheduler
     | SaveScheduler
+    | LogScheduler
     | StopScheduler
     | Halt
 )

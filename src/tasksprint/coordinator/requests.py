@@ -8,9 +8,14 @@ from dataclasses import dataclass, field
 
 from tasksprint import limits
 from tasksprint.view import JobState, Machine
+from tasksprint.view.part import AnyChange, Assign
 from tasksprint.wire.messages import JobUpdate, Output, Registered, Unregistered, View
 
 ACKS_PER_ANSWER = 2  # an acknowledgement alone is worth an answer when this many reports wait, else at the next tick
+
+VIEW_BYTES = limits.FRAME_BYTES // 4  # changes in one message, about
+CHANGE_BYTES = 128
+REFERENCE_BYTES = 12
 
 Answer = Registered | Unregistered | View | JobUpdate
 
@@ -29,6 +34,19 @@ class HeldWatch:
     job_id: str
     known: int
     deadline_ms: int
+
+
+def cut(changes: list[AnyChange], start: int) -> int:
+    """How far the changes from `start` on fit into one message; at least one does."""
+    size = 0
+    for place in range(start, len(changes)):
+        change = changes[place]
+        size += CHANGE_BYTES
+        if isinstance(change, Assign):
+            size += len(change.args) + sum(REFERENCE_BYTES + len(key) for _, key in change.prerequisites)
+        if size > VIEW_BYTES and place > start:
+            return place
+    return len(changes)
 
 
 ENDED = frozenset(["finishing", "done", "failed", "cancelled"])
@@ -90,7 +108,13 @@ class Waiting:
             return
         number, whole, changes = machine.changes(client, held.known)
         self.acked_sent[client] = state.acked
-        self.send(held.link, View(number, state.acked, whole, changes))
+        start = 0
+        while True:
+            end = cut(changes, start)
+            self.send(held.link, View(number, state.acked, whole, changes[start:end], end < len(changes)))
+            if end == len(changes):
+                return
+            start = end
 
     def client_changed(self, machine: Machine, client: str) -> None:
         """Something in the client's record moved: its part, its acknowledged reports, or its life."""

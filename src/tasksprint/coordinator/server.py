@@ -77,6 +77,7 @@ class CoordinatorServer:
             effects.FeedScheduler: self._do_feed,
             effects.ResumeScheduler: self._do_resume,
             effects.SaveScheduler: self._do_save,
+            effects.LogScheduler: lambda effect: self._log(effect.job, effect.text),
             effects.StopScheduler: self._do_stop_scheduler,
             effects.Halt: self._do_halt,
         }
@@ -240,8 +241,7 @@ class CoordinatorServer:
             self.core.scheduler_failed(effect.job, effect.copy, text, nonsense=True, now_ms=self.now_ms())
             self._soon()
             return
-        state = self.core.machine.job(effect.job)
-        saved = (state.saved[0], effect.state) if state is not None and effect.state is not None else None
+        saved = (effect.saved, effect.state) if effect.state is not None else None
         scheduler = SchedulerProcess(
             effect.spec.scheduler,
             job=effect.job_id,
@@ -310,7 +310,9 @@ class CoordinatorServer:
         self._copies.pop(scheduler, None)
 
     def scheduler_log(self, scheduler: SchedulerProcess, text: str) -> None:
-        job, _ = self._copies.get(scheduler, (0, 0))
+        self._log(self._copies.get(scheduler, (0, 0))[0], text)
+
+    def _log(self, job: int, text: str) -> None:
         job_id = self._job_ids.get(job)
         if job_id is None:
             return

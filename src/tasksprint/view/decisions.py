@@ -267,11 +267,16 @@ def save(world: World, operation: Save) -> None:
     job = running(world, operation)
     if job is None:
         return
-    if not job.saved[0] < operation.seq <= job.decided or len(operation.state) > SAVE_BYTES:
+    seq, parts = job.saving if operation.part and job.saving[0] == operation.seq else (operation.seq, [])
+    size = sum(map(len, parts)) + len(operation.state)
+    if not job.saved[0] < seq <= job.decided or size > SAVE_BYTES or operation.part != len(parts):
         world.refuse("save", job)
         return
-    events.saved(job, operation.seq, operation.state)
-    world.note("saved", job.number, operation.seq)
+    job.saving = (seq, [*parts, operation.state])
+    if operation.part + 1 == operation.parts:
+        events.saved(job, seq, b"".join(job.saving[1]))
+        job.saving = (0, [])
+        world.note("saved", job.number, seq)
 
 
 def restart(world: World, operation: Restart) -> None:

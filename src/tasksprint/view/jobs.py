@@ -210,7 +210,7 @@ def ended(world: World, job: JobState) -> None:
     job.tasks, job.open, job.events, job.clients = {}, {}, [], {}
     job.parked, job.withheld, job.timers, job.early, job.answers = {}, {}, {}, [], []
     job.parked_count = job.withheld_bytes = job.unanswered_bytes = 0
-    job.saved = (job.saved[0], b"")
+    job.saved, job.saving = (job.saved[0], b""), (0, [])
     for lane in [key for key in world.lanes if key[1] == job.number]:
         del world.lanes[lane]
     for urgent in [key for key in world.urgent if key[0] == job.number]:

@@ -207,13 +207,15 @@ class Decide(Operation, tag="decide", frozen=True, gc=False):
 
 
 class Save(Operation, tag="save", frozen=True, gc=False):
-    """The scheduler's state after event `seq`: events up to it need not be kept."""
+    """A part of the scheduler's state after event `seq`: with the last one, events up to it need not be kept."""
 
     ballot: Ballot
     job: int
     generation: int
     seq: int
     state: bytes
+    part: int = 0
+    parts: int = 1
 
 
 class Restart(Operation, tag="restart", frozen=True, gc=False):

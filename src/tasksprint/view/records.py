@@ -136,6 +136,7 @@ class JobState(Struct, array_like=True):
     nondeterministic: bool = False
     ordered: bool = False
     saved: tuple[int, bytes] = (0, b"")  # (event, the scheduler's state after it)
+    saving: tuple[int, list[bytes]] = (0, [])  # (event, parts of the state that have come)
     trusted: tuple[int, int] = (0, 0)  # (event, part) from which the present generation answers
     trusted_digest: bytes = b""
     reruns: int = 0

@@ -103,6 +103,7 @@ class View(WireMessage, tag="view", frozen=True, gc=False):
     acked: int  # the last sequence of reports that took effect
     whole: bool  # `changes` is the whole part
     changes: list[AnyChange]
+    more: bool = False  # the changes go on in the next View
 
 
 class Unregistered(WireMessage, tag="unregistered", frozen=True, gc=False):
