@@ -115,16 +115,16 @@ class Agreement:
                 seat.pending[index] = data
 
     def _read(self) -> None:
-        leaders = self._leaders()
+        leaders = [seat for seat in self.seats.values() if seat.leads]  # one that is paused answers when it wakes
         if leaders:
             seat = leaders[self.world.between(0, len(leaders) - 1)]
-            seat.happen(seat.life, self._read_at, (seat,))
+            self._token += 1
+            self.watch.tell("read_asked", seat, self._token)
+            seat.happen(seat.life, self._read_at, (seat, self._token))
         self.world.after(self.world.exponential(60 * MS_US), self._read)
 
-    def _read_at(self, seat: Seat) -> None:
-        self._token += 1
-        if seat.replica.read(self._token):
-            self.watch.tell("read_asked", seat, self._token)
+    def _read_at(self, seat: Seat, token: int) -> None:
+        seat.replica.read(token)
 
     def read_served(self, seat: Seat, token: int, index: int) -> None:
         self.world.counters.hit("read served")

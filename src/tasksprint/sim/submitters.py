@@ -54,6 +54,7 @@ class Submitter(Process):
         self._target = 0
         self._known = 0
         self._request = 0
+        self._sent = 0  # parts of the program that were acknowledged
         self._awaited: dict[int, str] = {}
         self._heard_us = 0
 
@@ -118,9 +119,11 @@ class Submitter(Process):
 
     def _submit(self) -> None:
         plan = self.plan
-        for part, data in enumerate(plan.program):
-            parts = len(plan.program)
+        if self._sent < len(plan.program):  # a submit follows when every part of its program is acknowledged
+            part, parts = self._sent, len(plan.program)
+            data = plan.program[part]
             self._ask("program", wire.PutProgram(self._number(), plan.program_hash, part, parts, data))
+            return
         spec = JobSpec(plan.script, [plan.script], ["node"], text(plan.args), plan.seed, plan.program_hash)
         times = 2 if self.world.chance(200) else 1  # said twice, it is still one job
         for _ in range(times):
@@ -166,6 +169,9 @@ class Submitter(Process):
         if answer.error:
             self.world.counters.hit(f"refused: {what}")
             self.later(50 * MS_US, self._switch, "")
+        elif what == "program":
+            self._sent += 1
+            self._submit()
         elif what == "submit" and not self.submitted:
             self.submitted = True
             self.cluster.submitted(self)
