@@ -144,8 +144,13 @@ def assess(row: dict[str, Any], find: Finder, seeds: int, share: float) -> dict[
     if row["n_roots"]:
         out.update(rr=round(float(np.mean(shares)), 4), sr=round(float(np.mean(np.array(shares) == 1.0)), 4))
     seconds = (time.perf_counter() - began) / seeds
-    return {**out, "spurious": spurious, "evaluations": int(np.mean(used)), "answers": dict(answers),
-            "seconds": round(seconds, 3)}
+    return {
+        **out,
+        "spurious": spurious,
+        "evaluations": int(np.mean(used)),
+        "answers": dict(answers),
+        "seconds": round(seconds, 3),
+    }
 
 
 def summary(rows: list[dict[str, Any]]) -> dict[str, Any]:
@@ -194,8 +199,13 @@ def main() -> None:
     options = arguments()
     problems = json.loads(options.problems.read_text())
     wanted = set(options.only.split(",")) - {""}
-    report: dict[str, Any] = {"bench": "roots", "seeds": options.seeds, "budget": options.budget,
-                              "polish": not options.no_polish, "methods": {}}
+    report: dict[str, Any] = {
+        "bench": "roots",
+        "seeds": options.seeds,
+        "budget": options.budget,
+        "polish": not options.no_polish,
+        "methods": {},
+    }
     for name, find in finders(options).items():
         rows = []
         for row in problems:
@@ -213,8 +223,11 @@ def main() -> None:
 
 def show(name: str, row: dict[str, Any]) -> None:
     share = f"rr {row['rr']:.3f} sr {row['sr']:.3f}" if "rr" in row else " " * 17
-    print(f"{name:10} {row['id']:8} {share} spurious {row['spurious']:3} evaluations {row['evaluations']:6} "
-          f"of {row['budget']:6}  {row['answers']}  {row['seconds']:.2f} s", flush=True)
+    print(
+        f"{name:10} {row['id']:8} {share} spurious {row['spurious']:3} evaluations {row['evaluations']:6} "
+        f"of {row['budget']:6}  {row['answers']}  {row['seconds']:.2f} s",
+        flush=True,
+    )
 
 
 if __name__ == "__main__":

@@ -1,8 +1,9 @@
 """How sure we are that nothing is missing: Good and Turing's estimate, from how often each root was met.
 
 Each polish that ends in a root is one draw. The share of draws that met a root never met before or after estimates how
-likely the next draw is to meet a root still unknown; Chao's formula turns the counts of roots met once and twice into an
-estimate of how many are missing. Both speak of roots that draws can reach: a needle between all samples is not counted.
+likely the next draw is to meet a root still unknown; Chao's formula turns the counts of roots met once and twice into
+an estimate of how many are missing. Both speak of roots that draws can reach: a needle between all samples is not
+counted.
 """
 
 from __future__ import annotations

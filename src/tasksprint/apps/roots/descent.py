@@ -140,8 +140,9 @@ def _steps(at: Array, residuals: Array, jacobians: Array, damping: Array) -> Arr
     return np.where(np.isfinite(steps), steps * np.minimum(1.0, STEP_MAX / np.maximum(length, 1e-300)), 0.0)
 
 
-def _update(run: Descent, rows: NDArray[np.int64], steps: Array, change: Array, jacobians: Array,
-            finite: NDArray[np.bool_]) -> None:
+def _update(
+    run: Descent, rows: NDArray[np.int64], steps: Array, change: Array, jacobians: Array, finite: NDArray[np.bool_]
+) -> None:
     """Broyden: the smallest change of the Jacobian that explains what was seen; failed steps teach as well."""
     square = np.einsum("ni,ni->n", steps, steps)
     usable = finite & (square > 0)
@@ -149,7 +150,9 @@ def _update(run: Descent, rows: NDArray[np.int64], steps: Array, change: Array, 
     run.jacobians[rows[usable]] += np.einsum("ni,nj->nij", error / square[usable, None], steps[usable])
 
 
-def _damp(run: Descent, rows: NDArray[np.int64], better: NDArray[np.bool_], gain: Array, fresh: NDArray[np.bool_]) -> None:
+def _damp(
+    run: Descent, rows: NDArray[np.int64], better: NDArray[np.bool_], gain: Array, fresh: NDArray[np.bool_]
+) -> None:
     good, bad = rows[better], rows[~better & fresh]
     run.damping[good] = np.maximum(run.damping[good] * np.maximum(1 / 3, 1 - (2 * gain[better] - 1) ** 3) ** 2, 1e-12)
     run.factor[good] = 2.0

@@ -3,8 +3,8 @@
 Points are words of 32 or 64 bits, one a coordinate; the fitness is minus the length of the residuals. A child is the
 average of two parents, then bits flip. Three things keep the niches apart, without which the population would gather in
 one place and the average of distant parents would land between roots: parents mate with near neighbours only, a child
-stands in for the nearer parent, and only if it is better. Half of the flips are carries (2**b added or taken away), as a
-plain flip cannot cross a Hamming cliff, and the bits that flip move down as the neighbours come closer.
+stands in for the nearer parent, and only if it is better. Half of the flips are carries (2**b added or taken away), as
+a plain flip cannot cross a Hamming cliff, and the bits that flip move down as the neighbours come closer.
 """
 
 from __future__ import annotations
@@ -76,7 +76,9 @@ def neighbours(units: Array, count: int, among: Array | None = None, rows: Rows 
 
 def flip_window(distance: float, bits: int) -> tuple[int, int]:
     """The lowest bit and the number of bits whose steps are about the distance and less."""
-    highest = bits - 1 if distance >= 1.0 else int(np.clip(bits + np.floor(np.log2(max(distance, 2.0**-bits))), 0, bits - 1))
+    highest = (
+        bits - 1 if distance >= 1.0 else int(np.clip(bits + np.floor(np.log2(max(distance, 2.0**-bits))), 0, bits - 1))
+    )
     lowest = max(0, highest - WINDOW + 1)
     return lowest, highest - lowest + 1
 
@@ -90,9 +92,10 @@ def children(words: Words, one: Rows, two: Rows, distance: float, key: int, flip
     return young
 
 
-def niche_generation(meter: Meter, units: Array, residuals: Array, keys: Keys, number: int, bits: int, count: int
-                     ) -> tuple[Array, Array]:
-    """`count` children of a population with niches, evaluated; the better ones stand in for their near parents, in place.
+def niche_generation(
+    meter: Meter, units: Array, residuals: Array, keys: Keys, number: int, bits: int, count: int
+) -> tuple[Array, Array]:
+    """`count` children of a population with niches, evaluated; better ones stand in for their near parents, in place.
 
     Returns all children and their residuals: samples, whether they were kept or not.
     """
@@ -113,8 +116,9 @@ def niche_generation(meter: Meter, units: Array, residuals: Array, keys: Keys, n
     return young, values
 
 
-def close_in(meter: Meter, units: Array, residuals: Array, keys: Keys, bits: int, target: float, allowance: int
-             ) -> tuple[Array, Array, float]:
+def close_in(
+    meter: Meter, units: Array, residuals: Array, keys: Keys, bits: int, target: float, allowance: int
+) -> tuple[Array, Array, float]:
     """A small population that evolves into one place: tournaments, averages, flips at the scale of its own spread.
 
     Ends at the target size, at its allowance, at the resolution of the bits, or when generations bring nothing.
@@ -127,7 +131,9 @@ def close_in(meter: Meter, units: Array, residuals: Array, keys: Keys, bits: int
     while meter.used + brood <= end and meter.left >= brood and sizes.min() > target and idle < 25:
         number += 1
         parents = genome.select(-sizes, keys.stream(number, CHOICE), 2 * brood).astype(np.int64)
-        young = children(words, parents[0::2], parents[1::2], spread, keys.stream(number, MUTATION), FLIPS * words.shape[1])
+        young = children(
+            words, parents[0::2], parents[1::2], spread, keys.stream(number, MUTATION), FLIPS * words.shape[1]
+        )
         values = meter(to_units(young))
         before = sizes.min()
         every, together = np.concatenate([words, young]), np.concatenate([residuals, values])

@@ -61,11 +61,13 @@ OPERATORS: dict[type, Callable[..., Any]] = {
 class ExpressionError(ValueError):
     """A formula that we refuse; the message shows the formula with a mark under the character."""
 
-    def __init__(self, reason: str, text: str, column: int) -> None:
+    def __init__(self, reason: str, text: str, column: int, hint: str = "") -> None:
         self.reason, self.text, self.column = reason, text, column
         start = max(0, column - 60)
         shown = text[start : column + 60]
-        super().__init__(f"{reason}, at character {column + 1}\n  {shown}\n  {' ' * (column - start)}^")
+        super().__init__(
+            f"{reason}, at character {column + 1}\n  {shown}\n  {' ' * (column - start)}^{hint and chr(10) + hint}"
+        )
 
 
 @dataclass(frozen=True)
@@ -76,7 +78,7 @@ class Instruction:
 
 @dataclass(frozen=True)
 class Program:
-    """Compiled formulas: `program(points)` gives one column a formula. Points are rows; nothing raises, NaN stays NaN."""
+    """Compiled formulas: `program(points)` gives one column a formula, for points in rows. NaN stays NaN."""
 
     dimensions: int
     constants: tuple[tuple[int, float], ...]
@@ -157,11 +159,11 @@ class Builder:
         self.text, self.nodes = text, 0
         return self.register(parsed(text), 0)
 
-    def refuse(self, reason: str, node: ast.AST) -> ExpressionError:
+    def refuse(self, reason: str, node: ast.AST, hint: str = "") -> ExpressionError:
         line = self.text.lstrip().encode()
         offset = getattr(node, "col_offset", 0)
         indent = len(self.text) - len(self.text.lstrip())
-        return ExpressionError(reason, self.text, indent + len(line[:offset].decode(errors="replace")))
+        return ExpressionError(reason, self.text, indent + len(line[:offset].decode(errors="replace")), hint)
 
     def register(self, node: ast.expr, depth: int) -> int:
         """The register that will hold the value of this node."""
@@ -200,11 +202,11 @@ class Builder:
             return self.constant(CONSTANTS[node.id])
         if node.id in FUNCTIONS:
             raise self.refuse(f"the function {node.id} needs its arguments in parentheses", node)
-        raise self.refuse(f"unknown name '{node.id}' ({self.known_names()})", node)
+        raise self.refuse(f"unknown name '{node.id}'", node, self.known_names())
 
     def known_names(self) -> str:
         unknowns = list(self.variables) if self.dimensions <= 6 else ["x1", "...", f"x{self.dimensions}"]
-        return f"known are {' '.join(unknowns)}, {' '.join(CONSTANTS)}, and the functions {' '.join(sorted(FUNCTIONS))}"
+        return f"known: {' '.join(unknowns)} {' '.join(CONSTANTS)}, and the functions {' '.join(sorted(FUNCTIONS))}"
 
     def unary(self, node: ast.UnaryOp, depth: int) -> int:
         inner = self.register(node.operand, depth + 1)
@@ -265,8 +267,10 @@ class Builder:
             raise self.refuse("only a function of the list may be called, by its name", node)
         name = node.func.id
         if name not in FUNCTIONS:
-            what = f"'{name}' is no function" if name in self.variables or name in CONSTANTS else f"unknown name '{name}'"
-            raise self.refuse(f"{what} ({self.known_names()})", node)
+            what = (
+                f"'{name}' is no function" if name in self.variables or name in CONSTANTS else f"unknown name '{name}'"
+            )
+            raise self.refuse(what, node, self.known_names())
         count, function = FUNCTIONS[name]
         if node.keywords or any(isinstance(argument, ast.Starred) for argument in node.args):
             raise self.refuse(f"{name} takes plain arguments only", node)
@@ -359,6 +363,6 @@ def _check_nesting(text: str) -> None:
         depth += (character in "([{") - (character in ")]}")
         if depth > DEPTH_MAX:
             raise ExpressionError(f"the formula is nested deeper than {DEPTH_MAX} levels", text, column)
-    chain = re.search(r"(?:[-+~]\s*){%d,}|(?:\*\*[^*]*){%d,}" % (DEPTH_MAX, DEPTH_MAX), text)
+    chain = re.search(rf"(?:[-+~]\s*){{{DEPTH_MAX},}}|(?:\*\*[^*]*){{{DEPTH_MAX},}}", text)
     if chain:
         raise ExpressionError(f"more than {DEPTH_MAX} signs or powers in a row", text, chain.start())

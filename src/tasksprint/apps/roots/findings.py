@@ -1,4 +1,4 @@
-"""What a task knows when it starts, and what it tells when it ends: known roots, sightings, new roots, open clusters."""
+"""What a task knows when it starts and tells when it ends: known roots, sightings, new roots, open clusters."""
 
 from __future__ import annotations
 
@@ -139,7 +139,7 @@ class Work:
             return wide
         gaps = np.abs(places[:, None, :] - places[None, :, :]).max(axis=2)
         np.fill_diagonal(gaps, np.inf)
-        return np.minimum(wide, gaps.min(axis=1) / 3.0)
+        return np.asarray(np.minimum(wide, gaps.min(axis=1) / 3.0))
 
     def known_at(self, points: Array) -> NDArray[np.bool_]:
         """Which points lie around a root where nothing is sought."""

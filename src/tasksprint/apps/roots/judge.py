@@ -4,10 +4,10 @@ A root is a point around which the residual falls to nothing. So the candidate's
 hundredth and at a hundred-thousandth of the box away: over a near miss the close ones are no greater than the
 candidate's, over a flat tail the far ones are hardly greater, along a continuum both are nothing.
 
-Kinds: `crossing` (the sign changes; for systems, the Jacobian is regular: the roots that a small change of the equations
-moves but does not remove), `tangential` (one equation that touches zero), `singular` (a system whose Jacobian loses
-rank there). A multiplicity is told where it is known: 1 for a crossing of systems; in one unknown the order to which the
-function vanishes; else none.
+Kinds: `crossing` (the sign changes; for systems, the Jacobian is regular: the roots that a small change of the
+equations moves but does not remove), `tangential` (one equation that touches zero), `singular` (a system whose
+Jacobian loses rank there). A multiplicity is told where it is known: 1 for a crossing of systems; in one unknown the
+order to which the function vanishes; else none.
 
 A continuum is found by walking: from a root along a direction in which the equations do not change, a polish either
 falls back to where it came from or stays. If it stays at several distances, roots are not isolated there.
@@ -46,7 +46,7 @@ class Verdict:
 def directions(keys: Keys, number: int, count: int, dimensions: int) -> Array:
     """Random directions of length 1 in the greatest coordinate."""
     raw = genome.uniform(keys.stream(number, DIRECTIONS), count * dimensions).reshape(count, dimensions) - 0.5
-    return raw / np.abs(raw).max(axis=1, keepdims=True)
+    return np.asarray(raw / np.abs(raw).max(axis=1, keepdims=True))
 
 
 def around(at: Array, ways: Array, distance: float) -> Array:

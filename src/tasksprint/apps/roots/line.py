@@ -16,8 +16,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from tasksprint.apps.roots.problem import Array, Meter
+
+Rows = NDArray[np.int64]
+Flags = NDArray[np.bool_]
 
 TURNS_MAX = 90
 TOUCH_TURNS_MAX = 60
@@ -58,7 +62,7 @@ class Triples:
     def __len__(self) -> int:
         return len(self.positions)
 
-    def chosen(self, rows: Array) -> Triples:
+    def chosen(self, rows: Rows) -> Triples:
         return Triples(self.positions[rows], self.values[rows])
 
 
@@ -87,8 +91,8 @@ class Crossing:
 
     position: Array
     value: Array
-    root: Array  # bool
-    pole: Array  # bool: |f| grows as the bracket shrinks
+    root: Flags
+    pole: Flags  # |f| grows as the bracket shrinks
     unfinished: Brackets  # what the allowance was not enough for
 
 
@@ -144,8 +148,8 @@ class Touch:
 
     position: Array
     value: Array
-    root: Array
-    met: Array  # bool: the sign changed on the way
+    root: Flags
+    met: Flags  # the sign changed on the way
     brackets: Brackets
 
 
@@ -166,7 +170,9 @@ def approach(meter: Meter, triples: Triples, quiet: float) -> Touch:
         x = _proposals(left[rows], f_left[rows], best[rows], f_best[rows], right[rows], f_right[rows], slow)
         fx = meter(x[:, None])[:, 0] * sign[rows]
         crossed = (fx < 0) & np.isfinite(fx)
-        brackets = brackets.joined(_split(rows[crossed], x[crossed], fx[crossed], sign, left, f_left, best, f_best, right, f_right))
+        brackets = brackets.joined(
+            _split(rows[crossed], x[crossed], fx[crossed], sign, left, f_left, best, f_best, right, f_right)
+        )
         met[rows[crossed]] = True
         _update(rows, x, fx, left, f_left, best, f_best, right, f_right)
         past.append(f_best.copy())
@@ -193,8 +199,18 @@ def _proposals(a: Array, fa: Array, b: Array, fb: Array, c: Array, fc: Array, go
     return np.where(usable, np.where(near, nudged, vertex), wide)
 
 
-def _split(rows: Array, x: Array, fx: Array, sign: Array, left: Array, f_left: Array, best: Array, f_best: Array,
-           right: Array, f_right: Array) -> Brackets:
+def _split(
+    rows: Rows,
+    x: Array,
+    fx: Array,
+    sign: Array,
+    left: Array,
+    f_left: Array,
+    best: Array,
+    f_best: Array,
+    right: Array,
+    f_right: Array,
+) -> Brackets:
     """A point on the other side of zero: one bracket to each of its neighbours."""
     before = x < best[rows]
     a = np.where(before, left[rows], best[rows])
@@ -204,8 +220,17 @@ def _split(rows: Array, x: Array, fx: Array, sign: Array, left: Array, f_left: A
     return Brackets(a, fa, x, fx * sign[rows]).joined(Brackets(x, fx * sign[rows], c, fc))
 
 
-def _update(rows: Array, x: Array, fx: Array, left: Array, f_left: Array, best: Array, f_best: Array, right: Array,
-            f_right: Array) -> None:
+def _update(
+    rows: Rows,
+    x: Array,
+    fx: Array,
+    left: Array,
+    f_left: Array,
+    best: Array,
+    f_best: Array,
+    right: Array,
+    f_right: Array,
+) -> None:
     better, before = fx < f_best[rows], x < best[rows]
     for where, end, f_end in ((better & before, right, f_right), (better & ~before, left, f_left)):
         end[rows[where]], f_end[rows[where]] = best[rows[where]], f_best[rows[where]]

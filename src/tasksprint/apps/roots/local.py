@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -28,15 +29,16 @@ def search(
     state = Search(problem.as_arguments(), {**DEFAULTS, **(options or {})})
     function: Function = problem.compiled()
     populations: dict[int, Population] = {}
-    queue: list[Order] = state.start()
+    queue: deque[Order] = deque(state.start())
     while queue:
-        for order in queue:
-            result = TASKS[order["kind"]](order["args"], [populations[number] for number in order["inputs"]], function)
-            populations[order["number"]] = result.population
-            following = state.ended(order["number"], result.findings)
-        queue = following
-        needed = state.needed()
-        populations = {number: kept for number, kept in populations.items() if number in needed}
-        if watch is not None:
-            watch(state)
+        order = queue.popleft()
+        result = TASKS[order["kind"]](order["args"], [populations[number] for number in order["inputs"]], function)
+        populations[order["number"]] = result.population
+        round_before = len(state.curve)
+        queue.extend(state.ended(order["number"], result.findings))
+        if len(state.curve) > round_before:
+            needed = state.needed()
+            populations = {number: kept for number, kept in populations.items() if number in needed}
+            if watch is not None:
+                watch(state)
     return state

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tasksprint.apps.roots.expression import Program, compile_program
+from tasksprint.apps.roots.expression import compile_program
 
 Array = NDArray[np.float64]
 Function = Callable[[Array], Array]
@@ -24,7 +24,7 @@ BITS = (32, 64)
 
 @dataclass(frozen=True)
 class Problem:
-    """Equations in a box. `epsilon` is the paper's solution epsilon (on |f|), `closeness` its root closeness (in units)."""
+    """Equations in a box. `epsilon` is the paper's solution epsilon (on |f|), `closeness` its closeness epsilon."""
 
     expressions: tuple[str, ...]
     lo: tuple[float, ...]
@@ -32,11 +32,19 @@ class Problem:
     bits: int = 32
     epsilon: float = 1e-3
     closeness: float = 1e-2
+    callable: str = ""  # an import path, module:function, instead of formulas
+    equations: int = 0  # how many values the function gives; of formulas, as many as there are
     function: Function | None = field(default=None, compare=False)
 
     def __post_init__(self) -> None:
+        if not self.equations:
+            object.__setattr__(self, "equations", len(self.expressions))
+        if self.equations < 1:
+            raise ValueError("there is no equation: give a formula, or a function by its import path")
         if len(self.lo) != len(self.hi) or not self.lo:
-            raise ValueError(f"the box has {len(self.lo)} lower and {len(self.hi)} upper ends: give both for each unknown")
+            raise ValueError(
+                f"the box has {len(self.lo)} lower and {len(self.hi)} upper ends: give both for each unknown"
+            )
         for number, (low, high) in enumerate(zip(self.lo, self.hi, strict=True), 1):
             if not (math.isfinite(low) and math.isfinite(high)):
                 raise ValueError(f"the box is infinite in x{number}: [{low:g}, {high:g}]; give finite ends")
@@ -57,9 +65,12 @@ class Problem:
     def points(self, units: Array) -> Array:
         """Unit coordinates to the user's; the ends of the box are met exactly."""
         low, high = np.array(self.lo), np.array(self.hi)
-        return np.clip(low + units * (high - low), low, high)
+        points: Array = np.clip(low + units * (high - low), low, high)
+        return points
 
     def compiled(self) -> Function:
+        if self.function is None and self.callable:
+            raise ValueError(f"the function {self.callable} is imported by the nodes only, where that is allowed")
         return self.function or compile_program(self.expressions, self.dimensions)
 
     def as_arguments(self) -> dict[str, Any]:
@@ -70,6 +81,8 @@ class Problem:
             "bits": self.bits,
             "epsilon": self.epsilon,
             "closeness": self.closeness,
+            "callable": self.callable,
+            "equations": self.equations,
         }
 
     @classmethod
@@ -77,7 +90,7 @@ class Problem:
         texts: Sequence[str] = values["expressions"]
         ends = (tuple(float(end) for end in values[key]) for key in ("lo", "hi"))
         lo, hi = ends
-        rest = {key: values[key] for key in ("bits", "epsilon", "closeness") if key in values}
+        rest = {key: values[key] for key in ("bits", "epsilon", "closeness", "callable", "equations") if key in values}
         return cls(tuple(texts), lo, hi, function=function, **rest)
 
 
@@ -87,7 +100,7 @@ class Meter:
     def __init__(self, problem: Problem, allowance: int, function: Function | None = None) -> None:
         self.problem = problem
         self.function = function or problem.compiled()
-        self.equations = len(self.function.results) if isinstance(self.function, Program) else len(problem.expressions)
+        self.equations = problem.equations
         self.allowance, self.used = allowance, 0
 
     @property
@@ -110,7 +123,7 @@ def norms(residuals: Array) -> Array:
     if residuals.shape[1] == 1:
         return np.abs(residuals[:, 0])
     with np.errstate(over="ignore", invalid="ignore"):
-        return np.sqrt(np.einsum("ij,ij->i", residuals, residuals))
+        return np.asarray(np.sqrt(np.einsum("ij,ij->i", residuals, residuals)))
 
 
 def quiet_level(sizes: Array) -> float:

@@ -1,8 +1,8 @@
 """A task on one cell of the box: polish the niches of its population, by whatever suits the equations.
 
-Not every sample is worth a polish. A niche is a sample that is lower than its nearest neighbours, so that each low place
-is tried once, however many samples lie in it; the more samples, the finer the niches. A few others are tried all the
-same: a root's basin need not be where the residual is low.
+Not every sample is worth a polish. A niche is a sample that is lower than its nearest neighbours, so that each low
+place is tried once, however many samples lie in it; the more samples, the finer the niches. A few others are tried all
+the same: a root's basin need not be where the residual is low.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def niches(samples: Population, fresh: int) -> Rows:
         return rows
     near, _ = neighbours(samples.points, min(samples.points.shape[1] + 1, 4), rows=rows)
     rows = rows[sizes[rows] <= sizes[near].min(axis=1)]
-    return rows[np.argsort(sizes[rows], kind="stable")]
+    return np.asarray(rows[np.argsort(sizes[rows], kind="stable")])
 
 
 def starts(work: Work, samples: Population, fresh: int, room: int) -> Rows:

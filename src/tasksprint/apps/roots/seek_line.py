@@ -42,20 +42,21 @@ def sight(work: Work, positions: Array, values: Array) -> None:
 
 def with_roots(samples: Population, roots: list[Root]) -> tuple[Array, Array, NDArray[np.int64]]:
     """Positions and values in order, known roots among them; the third tells the sample's row, -1 for a root."""
-    positions, values = [samples.points[:, 0]], [samples.residuals[:, 0]]
-    rows = [np.arange(len(samples))]
+    positions: list[Array] = [samples.points[:, 0]]
+    values: list[Array] = [samples.residuals[:, 0]]
+    rows: list[NDArray[np.int64]] = [np.arange(len(samples))]
     for root in roots:
         signs = root.signs or (1.0, 1.0)
         positions.append(root.at[0] + np.array([-FLANK, 0.0, FLANK]))
         values.append(np.array([signs[0], 0.0, signs[1]]) * 1e-300)
         rows.append(np.full(3, -1))
-    position, value, row = (np.concatenate(parts) for parts in (positions, values, rows))
+    position, value, row = np.concatenate(positions), np.concatenate(values), np.concatenate(rows)
     order = np.argsort(position, kind="stable")
     return position[order], value[order], row[order]
 
 
 def seek(work: Work, samples: Population, tries: int = TRIES_MAX) -> Population:
-    """Solve what the samples show; returns them with what was tried, and with the bottoms of the dips that held nothing."""
+    """Solve what the samples show; returns them, and the bottoms of the dips that held nothing as tried samples."""
     low, high = work.cell_low[0] - FLANK * 4, work.cell_high[0] + FLANK * 4
     samples, zeros = _apart(work, samples)
     for at in zeros:
@@ -96,7 +97,7 @@ def _keep_zero(work: Work, samples: Population, at: float) -> None:
 
 
 def _explained(work: Work, at: float, signs: tuple[float, float]) -> bool:
-    """Whether a root that we have is this one. Two crossings side by side turn the sign opposite ways: never one root."""
+    """Whether a root that we have is this one. Neighbouring crossings turn the sign opposite ways: never one root."""
     for root in work.all_roots():
         away = abs(root.at[0] - at)
         if away <= SAME and root.signs == signs:
@@ -145,8 +146,9 @@ def _cross(work: Work, brackets: line.Brackets, level: Array | None = None) -> P
     return Population.fresh(ends[good, None], values[good, None])
 
 
-def _touch(work: Work, samples: Population, positions: Array, values: Array, rows: NDArray[np.int64], tries: int
-           ) -> Population:
+def _touch(
+    work: Work, samples: Population, positions: Array, values: Array, rows: NDArray[np.int64], tries: int
+) -> Population:
     triples = line.touching(positions, values)
     if not len(triples):
         return samples

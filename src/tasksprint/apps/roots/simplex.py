@@ -26,8 +26,7 @@ WINDOW = 12  # turns between looks at the progress of the best value, times the 
 class Simplexes:
     """Rows of searches: corners in order of value, the best first."""
 
-    def __init__(self, meter: Meter, starts: Array, values: Array, spread: Array, quiet: float,
-                 known: Array) -> None:
+    def __init__(self, meter: Meter, starts: Array, values: Array, spread: Array, quiet: float, known: Array) -> None:
         count, dimensions = starts.shape
         self.meter, self.quiet, self.known = meter, quiet, known
         self.corners = np.repeat(starts[:, None, :], dimensions + 1, axis=1)

@@ -66,8 +66,8 @@ def explore(args: Mapping[str, Any], inputs: Sequence[Population], function: Fun
 def new_points(work: Work, args: Mapping[str, Any]) -> Array:
     """The next points of the cell's own sequence: each falls where the earlier ones left the widest gaps.
 
-    Kronecker's sequence by the generalised golden ratio, shifted at random; the ends of a stretch and the corners of the
-    box, where border roots are, come with the first visit.
+    Kronecker's sequence by the generalised golden ratio, shifted at random; the ends of a stretch and the corners of
+    the box, where border roots are, come with the first visit.
     """
     dimensions, first, count = work.problem.dimensions, int(args["first"]), int(args["fresh"])
     ratio = 2.0
