@@ -20,6 +20,7 @@ EXTENSIONS = {  # name: what it includes (changes rebuild it)
     "genome": ["genome.h"],
     "nonce": ["nonce_kernels.h", "nonce_kernels_arm.h", "nonce_kernels_x86.h", "nonce_generated_x86.h"],
     "pieces": ["pieces_count.h", "pieces_merge.h", "pieces_sort.h"],
+    "syncer": ["syncer.h"],
 }
 
 

@@ -10,15 +10,25 @@ from pathlib import Path
 
 import pytest
 import uvloop
-from tests.storage.desk import Desk, Power, recovered
+from tests.storage.desk import SYNCERS, Desk, Power, recovered, use_syncer
 
-from tasksprint.storage import Corrupt, InUse, Journal, JournalFailed, NotOurs, StorageError, disk, journal, recovery
+from tasksprint.storage import (
+    Corrupt,
+    InUse,
+    Journal,
+    JournalFailed,
+    NotOurs,
+    StorageError,
+    recovery,
+    segments,
+    snapshots,
+)
 
 FIRST = "journal-0000000001"
 
 
 def small_segments(patch: pytest.MonkeyPatch, size: int) -> None:
-    patch.setattr(journal, "JOURNAL_SEGMENT_BYTES", size)
+    patch.setattr(segments, "JOURNAL_SEGMENT_BYTES", size)
     patch.setattr(recovery, "JOURNAL_SEGMENT_BYTES", size)
 
 
@@ -27,13 +37,18 @@ def _small(monkeypatch: pytest.MonkeyPatch) -> None:
     small_segments(monkeypatch, 64 * 1024)
 
 
+@pytest.fixture(autouse=True, params=SYNCERS)
+def _syncer(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    use_syncer(monkeypatch, request.param)
+
+
 def three_groups(folder: Path) -> tuple[bytes, list[int]]:
     """The bytes of a journal of three groups after a kill, and where each group ends."""
     desk = Desk(folder)
     ends = []
     for group in ([b"one"], [b"two", b"2"], [b"three" * 20]):
         desk.put(*group)
-        ends.append(desk.journal._writer._end)
+        ends.append(desk.journal._segments.end)
     desk.die()
     return (folder / FIRST).read_bytes(), ends
 
@@ -76,24 +91,16 @@ def test_writes_that_need_no_sync_go_with_the_next_in_order(tmp_path: Path) -> N
     assert recovered(tmp_path)[0] == [b"lazy 1", b"lazy 2", b"eager", b"last"]
 
 
-def test_many_writes_share_a_sync(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    gate, at_the_gate, real = threading.Semaphore(0), threading.Semaphore(0), disk.write_synced
-
-    def slow(descriptor: int, data: bytes, offset: int) -> None:
-        at_the_gate.release()
-        gate.acquire()
-        real(descriptor, data, offset)
-
-    monkeypatch.setattr(disk, "write_synced", slow)
+def test_many_writes_share_a_sync(tmp_path: Path) -> None:
     desk = Desk(tmp_path)
     desk.append(b"holds the disk")
-    assert at_the_gate.acquire(timeout=10)
+    begin, desk.journal._syncer.result = desk.journal._syncer.result, lambda: None
     for _ in range(100):
         desk.append(b"gathers")
     assert desk.journal.oldest_unsynced_ms() >= 0
-    gate.release(3)
+    desk.journal._syncer.result = begin
     desk.settle()
-    assert desk.durable in ([1, 101], [101])
+    assert desk.durable == [1, 101]
     assert desk.journal.syncs == 2
     assert desk.journal.oldest_unsynced_ms() == 0
     desk.journal.close()
@@ -176,7 +183,7 @@ def test_a_lost_write_below_the_end_is_damage(tmp_path: Path) -> None:
 def test_after_an_orderly_close_damage_to_the_last_records_shows(tmp_path: Path) -> None:
     desk = Desk(tmp_path)
     desk.put(b"promise")
-    end = desk.journal._writer._end
+    end = desk.journal._segments.end
     desk.journal.close()
     data = bytearray((tmp_path / FIRST).read_bytes())
     data[end - 1] ^= 1
@@ -199,7 +206,7 @@ def test_a_journal_stored_inside_a_record_is_not_taken_for_later_blocks(tmp_path
     inner, ends = three_groups(tmp_path / "inner")
     desk = Desk(tmp_path / "outer")
     desk.put(inner[4096 : ends[2]])
-    end = desk.journal._writer._end
+    end = desk.journal._segments.end
     desk.die()
     data = bytearray((tmp_path / "outer" / FIRST).read_bytes())
     data[end - 1] ^= 1
@@ -280,18 +287,18 @@ def test_the_log_runs_over_segments_and_a_large_record_gets_a_large_one(tmp_path
         desk.put(record)
     assert desk.journal.bytes_since_rotation > sum(map(len, records))
     desk.die()
-    segments = sorted(tmp_path.glob("journal-*"))
-    assert len(segments) > 5
+    files = sorted(tmp_path.glob("journal-*"))
+    assert len(files) > 5
     assert recovered(tmp_path)[0] == records
-    middle = segments[2].read_bytes()
-    segments[2].unlink()
+    middle = files[2].read_bytes()
+    files[2].unlink()
     with pytest.raises(Corrupt, match="the segment before it is gone"):
         Journal.open(tmp_path, cluster="c", replica=1)
-    segments[2].write_bytes(middle[:5_000] + bytes(len(middle) - 5_000))
+    files[2].write_bytes(middle[:5_000] + bytes(len(middle) - 5_000))
     with pytest.raises(Corrupt, match="blocks that were durable are missing"):
         Journal.open(tmp_path, cluster="c", replica=1)
-    segments[2].write_bytes(middle)
-    segments[0].unlink()
+    files[2].write_bytes(middle)
+    files[0].unlink()
     with pytest.raises(Corrupt, match="the segments before it are gone"):
         Journal.open(tmp_path, cluster="c", replica=1)
 
@@ -332,13 +339,13 @@ def test_rotation_replaces_the_log(tmp_path: Path) -> None:
 def test_what_is_appended_while_the_snapshot_is_written_is_durable_at_once_and_kept(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    gate, real = threading.Event(), journal.snapshots.write
+    gate, real = threading.Event(), snapshots.write
 
     def slow(*args: object) -> None:
         assert gate.wait(10)
         real(*args)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(journal.snapshots, "write", slow)
+    monkeypatch.setattr(snapshots, "write", slow)
     for finish in (False, True):
         folder = tmp_path / str(finish)
         gate.clear()
@@ -414,13 +421,13 @@ def test_an_installed_snapshot_comes_into_force_with_its_records(
 
 
 def test_a_snapshot_installed_during_a_rotation_wins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    gate, real = threading.Event(), journal.snapshots.write
+    gate, real = threading.Event(), snapshots.write
 
     def slow(folder: Path, cluster: str, replica: int, index: int, state: bytes) -> None:
         assert index != 5 or gate.wait(10)
         real(folder, cluster, replica, index, state)
 
-    monkeypatch.setattr(journal.snapshots, "write", slow)
+    monkeypatch.setattr(snapshots, "write", slow)
     desk = Desk(tmp_path)
     desk.journal.rotate(5, b"five", [b"base 5"])
     desk.put(b"Snapshotted 9", snapshot=(9, b"nine"))

@@ -13,24 +13,6 @@ from tasksprint.storage.errors import InUse, StorageError
 TEMPORARY = ".tmp"
 SLICE_BYTES = 4 * MIB  # synced one by one, so that others get the disk in between
 
-_dsync = getattr(os, "RWF_DSYNC", None)
-
-
-def write_synced(descriptor: int, data: bytes, offset: int) -> None:
-    """`data` is on the disk when this returns.
-
-    One system call where there is RWF_DSYNC: each call costs a thread the interpreter's lock twice.
-    """
-    view = memoryview(data)
-    while view:
-        if _dsync is not None:
-            done = os.pwritev(descriptor, [view], offset, _dsync)
-        else:
-            done = os.pwrite(descriptor, view, offset)
-        view, offset = view[done:], offset + done
-    if _dsync is None:
-        os.fdatasync(descriptor)
-
 
 def create_synced(path: Path, parts: Iterable[bytes], size: int = 0) -> None:
     """A new file with these bytes, of at least `size` bytes (zeros behind), under its name only when it is durable."""

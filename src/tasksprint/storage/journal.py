@@ -1,11 +1,19 @@
 """A replica's memory of what it has promised and accepted: records that are on the disk when it says so.
 
-One disk thread.  `append` hands a write to it and returns; the thread takes everything that is waiting, makes one
-block of it and writes that with one synced write (group commit: while one group is written the next one gathers, so
-the load sets the size of the groups, and an idle journal adds no wait).  Then it wakes the loop, once for however many
-groups were finished meanwhile, and `on_durable` is called with the number of the last write.
+The way of a write: `append` makes a block of it in the loop and hands that to the syncer, a thread that writes with
+one synced write and needs nothing of the interpreter (native/syncer.py).  While a block is under way further appends
+wait, and go together as the next one when it has ended (group commit: the load sets the size of the groups, and an
+idle journal adds no wait).  The syncer's end shows as a readable descriptor; then `on_durable` is called with the
+number of the last write.  A loop that is too busy to look there finds out when it appends again, so that the disk does
+not wait for the loop's next turn; the telling does.
+
+What is slow goes on errands (`_Errand`): a new segment, a snapshot that was received, the end of a rotation.  Each is a
+thread of its own, for as long as it takes; meanwhile appends wait as behind a block.  So the loop never waits for
+the disk but in `close`.  It has no path that writes in the loop itself, quick as that would be on a good day: the
+heartbeats that keep a leader in office go through this loop, and a disk may take seconds.
 
 Invariants:
+- One thing is under way at a time: a block or an errand (`_under_way`).  Only its thread touches the files then.
 - Writes reach the disk in the order of `append`; `on_durable(n)` comes only when n and all before it are durable.
 - A write is in one block, so after a crash it is there whole or not at all.
 - After the first failed write or sync nothing is ever called durable again: what the system holds after a failed sync
@@ -30,19 +38,18 @@ import statistics
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from queue import Empty, SimpleQueue
 
-from tasksprint.limits import JOURNAL_SEGMENT_BYTES, MIB
-from tasksprint.storage import disk, recovery, snapshots
-from tasksprint.storage.blocks import BLOCK_HEADER_BYTES, HEADER_BYTES, SegmentHeader
+from tasksprint.limits import MIB
+from tasksprint.native.syncer import Syncer
+from tasksprint.storage import disk, recovery
 from tasksprint.storage.errors import JournalFailed, StorageError
+from tasksprint.storage.segments import Segments
 
 GROUP_BYTES = 2 * MIB  # a group that has grown past this is written before more is taken
 SYNCS_KEPT = 1_024  # durations that the median is made of
-RECORD_OVERHEAD = 4
 
 
 @dataclass(slots=True)
@@ -52,27 +59,59 @@ class _Write:
     snapshot: tuple[int, bytes] | None = None
 
 
-@dataclass(slots=True)
-class _Rotate:
+@dataclass(slots=True, eq=False)
+class _Rotation:
     index: int
-    state: bytes
     records: list[bytes]
     write: int
     done: Callable[[], None] | None
-    error: Exception | None = None  # of the thread that writes the snapshot
-    thread: threading.Thread | None = None
+    snapshot: _Errand  # writes it
 
 
 @dataclass(slots=True)
 class _SnapshotWritten:
-    rotation: _Rotate
+    rotation: _Rotation
 
 
-class _Stop:
-    pass
+@dataclass(slots=True)
+class _Block:
+    """What the syncer has."""
+
+    number: int  # of the last write in it
+    records: list[bytes]
+    size: int
 
 
-_Job = _Write | _Rotate | _SnapshotWritten | _Stop
+class _Errand:
+    """Slow work in a thread of its own; `ended` is called in the loop, unless the journal was closed meanwhile."""
+
+    def __init__(self, work: Callable[[], None], ended: Callable[[_Errand], None]) -> None:
+        self.ended = ended
+        self.error: Exception | None = None
+        self._work = work
+        self._thread: threading.Thread | None = None
+
+    def start(self, loop: asyncio.AbstractEventLoop) -> None:
+        def run() -> None:
+            try:
+                self._work()
+            except Exception as error:
+                self.error = error
+            with contextlib.suppress(RuntimeError):  # the loop has ended before us: there is nobody to tell
+                loop.call_soon_threadsafe(self.ended, self)
+
+        self._thread = threading.Thread(target=run, name="journal", daemon=True)
+        self._thread.start()
+
+    def wait(self) -> None:
+        """Returns when the work is done; raises what it raised."""
+        assert self._thread is not None
+        self._thread.join()
+        if self.error is not None:
+            raise self.error
+
+
+_Job = _Write | _Rotation | _SnapshotWritten
 
 
 class Journal:
@@ -83,19 +122,24 @@ class Journal:
         self.records = found.records
         self.snapshot = found.snapshot
         self.torn = found.torn  # a write that nobody was told of was cut off
-        self._rotations = 0  # asked for and not told to be done
+        self.syncs = 0
         self._lock = lock
-        self._waiting: SimpleQueue[_Job] = SimpleQueue()
+        self._rotations = 0  # asked for and not told to be done
+        self._waiting: deque[_Job] = deque()
         self._held: list[_Write] = []  # sync=False: go with the next
         self._ages: deque[tuple[int, float]] = deque()
-        self._last = 0
-        self._durable = 0  # set by the disk thread
-        self._telling = False
-        self._closed = False
+        self._last = 0  # the last write that was appended ...
+        self._durable = 0  # ... that is on the disk ...
+        self._told = 0  # ... that `on_durable` was called with
+        self._durations: deque[float] = deque(maxlen=SYNCS_KEPT)
+        self._under_way: _Block | _Errand | None = None
+        self._rotation: _Rotation | None = None  # its snapshot is being written
         self._failed: Exception | None = None
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._thread: threading.Thread | None = None
-        self._writer = _Writer(folder, cluster, replica, found)
+        self._failure_told = False
+        self._closed = False
+        self._segments = Segments(folder, cluster, replica, found)
+        self._loop: asyncio.AbstractEventLoop
+        self._syncer: Syncer | None = None
 
     @classmethod
     def open(cls, folder: Path, *, cluster: str, replica: int) -> Journal:
@@ -117,12 +161,12 @@ class Journal:
         on_durable: Callable[[int], None],
         on_failure: Callable[[Exception], None],
     ) -> None:
-        assert self._thread is None
+        assert self._syncer is None
         self._loop = loop
         self._on_durable = on_durable
         self._on_failure = on_failure
-        self._thread = threading.Thread(target=self._run, name="journal", daemon=True)
-        self._thread.start()
+        self._syncer = Syncer()
+        loop.add_reader(self._syncer.fileno(), self._synced)
 
     def append(
         self, write: int, records: list[bytes], sync: bool = True, snapshot: tuple[int, bytes] | None = None
@@ -157,7 +201,8 @@ class Journal:
             self._last = write
             self._ages.append((write, time.monotonic()))
         self._rotations += 1
-        self._push(_Rotate(snapshot_index, snapshot, list(records), write, done))
+        errand = _Errand(lambda: self._segments.write_snapshot(snapshot_index, snapshot), self._snapshot_written)
+        self._push(_Rotation(snapshot_index, list(records), write, done, errand))
 
     @property
     def rotating(self) -> bool:
@@ -165,232 +210,186 @@ class Journal:
 
     def oldest_unsynced_ms(self) -> int:
         """How long the oldest write that is not yet durable has been waiting; 0: there is none."""
+        self._collect()
         while self._ages and self._ages[0][0] <= self._durable:
             self._ages.popleft()
         return int((time.monotonic() - self._ages[0][1]) * 1_000) if self._ages else 0
 
     @property
-    def syncs(self) -> int:
-        return self._writer.syncs
-
-    @property
     def bytes_since_rotation(self) -> int:
-        return self._writer.bytes_written
+        return self._segments.bytes_written
 
     def sync_median_ms(self) -> float:
         """Of the last synced writes."""
-        durations = list(self._writer.durations)
-        return statistics.median(durations) * 1_000 if durations else 0.0
+        return statistics.median(self._durations) * 1_000 if self._durations else 0.0
 
     def close(self) -> None:
         """Everything appended is durable when this returns, unless the journal has failed.  No callback follows."""
         if self._closed:
             return
         self._closed = True
-        if self._thread is not None:
-            self._push(_Stop())
-            self._thread.join()
-        self._writer.close()
+        if self._syncer is not None:
+            self._waiting += self._held
+            self._finish(self._syncer)
+            self._loop.remove_reader(self._syncer.fileno())
+            self._syncer.close()
+        self._segments.close()
         os.close(self._lock)
 
-    # --- in the loop ----------------------------------------------------------------------------------
+    def _finish(self, syncer: Syncer) -> None:
+        self._go_on()
+        while (what := self._under_way) is not None:
+            if isinstance(what, _Errand):
+                with contextlib.suppress(Exception):
+                    what.wait()
+                what.ended(what)
+            else:
+                syncer.wait()
+                self._collect()
+        if self._failed is None:
+            try:
+                self._segments.finish()
+            except OSError as error:
+                self._fail(error)
 
-    def _push(self, job: _Job) -> None:
-        for held in self._held:
-            self._waiting.put(held)
-        self._held.clear()
-        self._waiting.put(job)
+    # --- what happened, told in the loop ----------------------------------------------------------------
+
+    def _synced(self) -> None:
+        """The syncer's descriptor is readable."""
+        assert self._syncer is not None
+        self._syncer.clear()
+        self._collect()
+        self._tell()
 
     def _tell(self) -> None:
-        self._telling = False  # before `_durable` is read: a write that ends now asks for another call
-        if not self._closed and self._failed is None:
+        if self._closed:
+            return
+        if self._failed is not None:
+            if not self._failure_told:
+                self._failure_told = True
+                self._on_failure(self._failed)
+        elif self._told < self._durable:
+            self._told = self._durable
             self._on_durable(self._durable)
 
-    def _tell_failure(self) -> None:
-        if not self._closed and self._failed is not None:
-            self._on_failure(self._failed)
+    def _fail(self, error: Exception) -> None:
+        what = f"{error.strerror}" if isinstance(error, OSError) and error.strerror else repr(error)
+        self._failed = JournalFailed(
+            f"writing the journal in {self.folder} failed ({what}): free or mend the disk, then start again"
+        )
 
-    def _tell_rotated(self, done: Callable[[], None] | None) -> None:
-        self._rotations -= 1
-        if done is not None and not self._closed:
-            done()
+    # --- one thing after the other -----------------------------------------------------------------------
 
-    # --- in the disk thread ---------------------------------------------------------------------------
+    def _push(self, job: _Job) -> None:
+        if self._held:
+            self._waiting += self._held
+            self._held.clear()
+        self._waiting.append(job)
+        self._collect()
+        self._go_on()
 
-    def _run(self) -> None:
-        try:
-            while self._turn():
-                pass
-        except Exception as error:
-            self._failed = _failure(self.folder, error)
-            self._call(self._tell_failure)
+    def _go_on(self) -> None:
+        while self._waiting and self._under_way is None and self._failed is None:
+            job = self._waiting.popleft()
+            if isinstance(job, _Write):
+                self._begin_group(job)
+            elif isinstance(job, _Rotation):
+                self._begin_rotation(job)
+            elif self._rotation is job.rotation:
+                self._end_rotation(job.rotation)
 
-    def _turn(self) -> bool:
-        group, other = self._gather()
-        if group:
-            self._writer.write([r for write in group for r in write.records], group[-1].snapshot)
-            self._is_durable(group[-1].number)
-        match other:
-            case _Stop():
-                self._writer.end()
-                return False
-            case _Rotate():
-                self._begin_rotation(other)
-            case _SnapshotWritten():
-                if self._writer.rotation is other.rotation:
-                    self._end_rotation(other.rotation)
-        return True
+    def _begin_group(self, last: _Write) -> None:
+        """With all that waits behind it, up to GROUP_BYTES, a snapshot, or a job of another kind."""
+        records = last.records
+        if self._waiting and last.snapshot is None:
+            records = list(records)
+            size = sum(map(len, records))
+            while size <= GROUP_BYTES and last.snapshot is None and self._waiting:
+                job = self._waiting[0]
+                if not isinstance(job, _Write):
+                    break
+                last = job
+                self._waiting.popleft()
+                records += last.records
+                size += sum(map(len, last.records))
+        if last.snapshot is None and self._segments.has_room(records):
+            block = self._segments.block(records)
+            self._under_way = _Block(last.number, records, len(block))
+            assert self._syncer is not None
+            self._syncer.begin(self._segments.descriptor, self._segments.end, block)
+        else:
+            snapshot, number = last.snapshot, last.number
+            self._send_errand(lambda: self._segments.write(records, snapshot), lambda: self._count_sync(number))
 
-    def _is_durable(self, write: int) -> None:
-        self._durable = write
-        if not self._telling:
-            self._telling = True
-            self._call(self._tell)
+    def _collect(self) -> None:
+        """If a block has ended, it counts, and the next one goes."""
+        block = self._under_way
+        if not isinstance(block, _Block):
+            return
+        assert self._syncer is not None
+        result = self._syncer.result()
+        if result is None:
+            return
+        self._under_way = None
+        number, seconds = result
+        if number:
+            self._fail(OSError(number, os.strerror(number)))
+            return
+        self._durations.append(seconds)
+        self._segments.wrote(block.size, block.records)
+        self._count_sync(block.number)
+        self._go_on()
 
-    def _gather(self) -> tuple[list[_Write], _Job | None]:
-        """All that waits, up to GROUP_BYTES, a snapshot, or a job of another kind, which is given beside the group."""
-        job = self._waiting.get()
-        group: list[_Write] = []
-        size = 0
-        while isinstance(job, _Write):
-            group.append(job)
-            size += sum(map(len, job.records))
-            if size > GROUP_BYTES or job.snapshot is not None:
-                return group, None
-            try:
-                job = self._waiting.get_nowait()
-            except Empty:
-                return group, None
-        return group, job
+    def _count_sync(self, number: int) -> None:
+        self.syncs += 1
+        self._durable = number
 
-    def _begin_rotation(self, rotation: _Rotate) -> None:
-        if self._writer.rotation is not None:
-            self._end_rotation(self._writer.rotation)
-        self._writer.carry(rotation)
+    # --- errands -------------------------------------------------------------------------------------------
 
-        def write_snapshot() -> None:
-            try:
-                self._writer.write_snapshot(rotation.index, rotation.state)
-            except Exception as failure:
-                rotation.error = failure
-            self._waiting.put(_SnapshotWritten(rotation))
+    def _send_errand(self, work: Callable[[], None], done: Callable[[], None]) -> None:
+        def ended(errand: _Errand) -> None:
+            if self._under_way is not errand:
+                return  # `close` was faster
+            self._under_way = None
+            if errand.error is not None:
+                self._fail(errand.error)
+            else:
+                done()
+                self._go_on()
+            self._tell()
 
-        rotation.thread = threading.Thread(target=write_snapshot, name="snapshot", daemon=True)
-        rotation.thread.start()
+        errand = _Errand(work, ended)
+        self._under_way = errand
+        errand.start(self._loop)
+
+    def _begin_rotation(self, rotation: _Rotation) -> None:
+        if self._rotation is not None:
+            self._waiting.appendleft(rotation)
+            self._end_rotation(self._rotation)
+            return
+        self._rotation = rotation
+        self._segments.carry(rotation.records)
+        rotation.snapshot.start(self._loop)
         if rotation.write:
             self._end_rotation(rotation)
 
-    def _end_rotation(self, rotation: _Rotate) -> None:
-        assert rotation.thread is not None
-        rotation.thread.join()
-        if rotation.error is not None:
-            raise rotation.error
-        self._writer.rotate()
-        if rotation.write:
-            self._is_durable(rotation.write)
-        self._call(lambda: self._tell_rotated(rotation.done))
+    def _snapshot_written(self, errand: _Errand) -> None:
+        rotation = self._rotation
+        if rotation is not None and rotation.snapshot is errand and not self._closed:
+            self._waiting.append(_SnapshotWritten(rotation))
+            self._go_on()
 
-    def _call(self, function: Callable[[], None]) -> None:
-        assert self._loop is not None
-        with contextlib.suppress(RuntimeError):  # the loop has ended before us: there is nobody to tell
-            self._loop.call_soon_threadsafe(function)
+    def _end_rotation(self, rotation: _Rotation) -> None:
+        def work() -> None:
+            rotation.snapshot.wait()
+            self._segments.rotate(rotation.index)
 
+        def done() -> None:
+            self._rotation = None
+            self._rotations -= 1
+            if rotation.write:
+                self._durable = rotation.write
+            if rotation.done is not None and not self._closed:
+                rotation.done()
 
-class _Writer:
-    """The files, as the disk thread sees them."""
-
-    def __init__(self, folder: Path, cluster: str, replica: int, found: recovery.Recovered) -> None:
-        self.syncs = 0
-        self.durations: deque[float] = deque(maxlen=SYNCS_KEPT)
-        self.bytes_written = found.size_before + found.end
-        self._folder = folder
-        self._cluster = cluster
-        self._replica = replica
-        self._chain = found.chain
-        self._number = found.number
-        self._end = found.end
-        self._size = found.size
-        self._snapshot = found.snapshot[0] if found.snapshot else 0
-        self.rotation: _Rotate | None = None  # its snapshot is being written
-        self._carried: list[bytes] = []
-        self._descriptor = os.open(recovery.path_of(folder, found.number), os.O_RDWR)
-
-    def write(self, records: list[bytes], snapshot: tuple[int, bytes] | None = None) -> None:
-        index = 0
-        if snapshot is not None:
-            index, state = snapshot
-            self.write_snapshot(index, state)
-        needed = BLOCK_HEADER_BYTES + sum(map(len, records)) + RECORD_OVERHEAD * len(records)
-        if self._end + needed > self._size:
-            self._next_segment(needed)
-        block = self._chain.block(records, index)
-        begun = time.perf_counter()
-        disk.write_synced(self._descriptor, block, self._end)
-        self.durations.append(time.perf_counter() - begun)
-        self.syncs += 1
-        self._end += len(block)
-        self.bytes_written += len(block)
-        if self.rotation is not None:
-            self._carried += records
-        if index:
-            self._snapshot = index
-            if self.rotation is None:
-                snapshots.remove_others(self._folder, index)
-
-    def write_snapshot(self, index: int, state: bytes) -> None:
-        snapshots.write(self._folder, self._cluster, self._replica, index, state)
-
-    def carry(self, rotation: _Rotate) -> None:
-        """From now on what is written is also kept for the segment that will replace this one."""
-        self.rotation = rotation
-        self._carried = list(rotation.records)
-
-    def rotate(self) -> None:
-        """The snapshot is durable: the new segment, then away with what it replaces."""
-        rotation = self.rotation
-        assert rotation is not None
-        old = self._number
-        index = max(rotation.index, self._snapshot)  # a newer one may have been installed meanwhile
-        self._begin_segment([self._carried], index, begins=True, needed=0)
-        self.rotation, self._carried, self._snapshot = None, [], index
-        for path in sorted(self._folder.glob(f"{recovery.PREFIX}*")):
-            if path < recovery.path_of(self._folder, old + 1):
-                path.unlink()
-        snapshots.remove_others(self._folder, index)
-        disk.sync_folder(self._folder)
-
-    def end(self) -> None:
-        """An empty block: now the last records have a successor, and damage to them will show."""
-        self.write([])
-
-    def close(self) -> None:
-        os.close(self._descriptor)
-
-    def _next_segment(self, needed: int) -> None:
-        self._begin_segment([], 0, begins=False, needed=needed)
-
-    def _begin_segment(
-        self, blocks: Iterable[list[bytes]], snapshot: int, *, begins: bool, needed: int
-    ) -> None:
-        chain = self._chain
-        header = SegmentHeader(
-            self._cluster, self._replica, chain.salt, self._number + 1, begins, chain.group, chain.previous
-        )
-        parts = [header.encode(), *(chain.block(records, snapshot) for records in blocks)]
-        end = sum(map(len, parts))
-        size = max(JOURNAL_SEGMENT_BYTES, end + needed)
-        path = recovery.path_of(self._folder, header.number)
-        disk.create_synced(path, parts, size)
-        descriptor = os.open(path, os.O_RDWR)
-        os.close(self._descriptor)
-        self._descriptor, self._number, self._end, self._size = descriptor, header.number, end, size
-        if begins:
-            self.bytes_written = end
-
-
-def _failure(folder: Path, error: Exception) -> Exception:
-    what = f"{error.strerror}" if isinstance(error, OSError) and error.strerror else repr(error)
-    return JournalFailed(f"writing the journal in {folder} failed ({what}): free or mend the disk, then start again")
-
-
-assert HEADER_BYTES + BLOCK_HEADER_BYTES < JOURNAL_SEGMENT_BYTES
+        self._send_errand(work, done)
