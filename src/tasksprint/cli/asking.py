@@ -71,7 +71,8 @@ class Asking:
         while True:
             self._next += 1
             try:
-                reply = await self._try(make(self._next), self._next)
+                async with asyncio.timeout_at(deadline):
+                    reply = await self._try(make(self._next), self._next)
             except LinkRefused as error:
                 raise Failure(str(error)) from None
             except (LinkError, TimeoutError) as error:

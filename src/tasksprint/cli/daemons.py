@@ -46,6 +46,8 @@ def serve(
         reason = uvloop.run(_serving(make, announce, on_term, owned))
     except (LinkError, StorageError) as error:
         raise Failure(str(error)) from None
+    except OSError as error:
+        raise Failure(f"cannot use {error.filename or 'a file'}: {error.strerror}") from None
     if reason not in ("stopped", "left the cluster"):
         raise Failure(reason)
 
@@ -126,6 +128,11 @@ def _stop(daemon: Daemon) -> None:
     "--listen", default="127.0.0.1:0", show_default=True, metavar="HOST:PORT", help="Where other clients fetch results."
 )
 @click.option(
+    "--advertise",
+    metavar="HOST:PORT",
+    help="The address that other clients are told, when it is not the one of --listen: behind NAT or a proxy.",
+)
+@click.option(
     "--folder",
     type=click.Path(path_type=Path, file_okay=False),
     help="Results and logs.  [default: ~/.tasksprint/client]",
@@ -141,6 +148,7 @@ def client(
     slots: int | None,
     labels: str,
     listen: str,
+    advertise: str | None,
     folder: Path | None,
     trace: Path | None,
     cluster: str,
@@ -156,6 +164,9 @@ def client(
         where = parse_address(listen)
     except LinkError as error:
         raise click.UsageError(f"--listen: {error}") from None
+    told = parse_addresses(advertise, "--advertise") if advertise is not None else [""]
+    if len(told) != 1:
+        raise click.UsageError(f"--advertise: {advertise!r} are several addresses: others are told one")
     secret = load_secret(secret_file)
     place = folder or HOME / "client"
     try:
@@ -164,5 +175,5 @@ def client(
         raise Failure(f"cannot use the folder {place}: {error.strerror}") from None
     names = [name.strip() for name in labels.split(",") if name.strip()]
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    config = Config(cluster, secret, addresses, place, where, slots or cores, names, trace)
+    config = Config(cluster, secret, addresses, place, where, slots or cores, names, trace, told[0])
     serve(lambda: Agent(config), lambda agent: ready_line(agent), lambda agent: agent.leave(), owned)  # type: ignore[arg-type, attr-defined]

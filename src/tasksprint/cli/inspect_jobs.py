@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import re
 import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -12,12 +11,22 @@ from typing import Any
 
 import click
 
-from tasksprint.cli.settings import cluster_option, coordinators_option, load_secret, parse_addresses, secret_option
+from tasksprint.cli.settings import (
+    cluster_option,
+    coordinators_option,
+    load_secret,
+    parse_addresses,
+    parse_job_id,
+    secret_option,
+    timeout_option,
+)
 
-PATIENCE_MS = 10_000
+PATIENCE_S = 10.0
 
 
-def with_cluster(coordinators: str, cluster: str, secret_file: Path, work: Callable[[Any], Awaitable[None]]) -> None:
+def with_cluster(
+    coordinators: str, cluster: str, secret_file: Path, timeout_s: float, work: Callable[[Any], Awaitable[None]]
+) -> None:
     import uvloop
 
     from tasksprint.cli.asking import Asking
@@ -27,19 +36,13 @@ def with_cluster(coordinators: str, cluster: str, secret_file: Path, work: Calla
     identity = Identity(load_secret(secret_file), cluster, "command")
 
     async def session() -> None:
-        asking = Asking(addresses, identity, patience_ms=PATIENCE_MS)
+        asking = Asking(addresses, identity, patience_ms=round(timeout_s * 1000))
         try:
             await work(asking)
         finally:
             await asking.close()
 
     uvloop.run(session())
-
-
-def checked_job_id(text: str) -> str:
-    if not re.fullmatch(r"[0-9a-f]{32}", text):
-        raise click.UsageError(f"{text!r} is no job id: 32 hexadecimal digits, as `submit` and `status` print them")
-    return text
 
 
 async def asked(asking: Any, what: str) -> Any:
@@ -53,13 +56,16 @@ async def asked(asking: Any, what: str) -> Any:
 @coordinators_option
 @cluster_option
 @secret_option
+@timeout_option(PATIENCE_S)
 @click.option("--json", "as_json", is_flag=True, help="Everything, for a program.")
-def status(job: str | None, coordinators: str, cluster: str, secret_file: Path, as_json: bool) -> None:
+def status(
+    job: str | None, coordinators: str, cluster: str, secret_file: Path, timeout_s: float, as_json: bool
+) -> None:
     """The cluster, its clients and its jobs; or one job."""
 
     async def work(asking: Any) -> None:
         if job is not None:
-            report: Any = {"job": await asked(asking, f"job:{checked_job_id(job)}")}
+            report: Any = {"job": await asked(asking, f"job:{parse_job_id(job)}")}
         else:
             report = {"cluster": await asked(asking, "cluster"), "jobs": await asked(asking, "jobs")}
         report["coordinators"] = await every_coordinator(asking)
@@ -68,7 +74,7 @@ def status(job: str | None, coordinators: str, cluster: str, secret_file: Path, 
         else:
             show(report)
 
-    with_cluster(coordinators, cluster, secret_file, work)
+    with_cluster(coordinators, cluster, secret_file, timeout_s, work)
 
 
 async def every_coordinator(asking: Any) -> dict[str, Any]:
@@ -85,31 +91,30 @@ async def every_coordinator(asking: Any) -> dict[str, Any]:
 
 def show(report: dict[str, Any]) -> None:
     """Tables for a person."""
-    from rich.console import Console
-    from rich.table import Table
-
-    console = Console(highlight=False)
-    table = Table("coordinator", "id", "role", "ballot", "applied", box=None)
-    for address, said in report["coordinators"].items():
-        if said is None:
-            table.add_row(address, "?", "does not answer", "", "")
-        else:
-            role = "leader" if said["leading"] else f"follows {said['leader'] or 'nobody'}"
-            table.add_row(address, str(said["id"]), role, ".".join(map(str, said["ballot"])), str(said["applied"]))
-    console.print(table)
+    rows = [coordinator_row(address, said) for address, said in report["coordinators"].items()]
+    _list(rows, ("coordinator", "id", "role", "ballot", "applied"))
     if "cluster" in report:
         rows = report["cluster"]["clients"]
-        console.print(f"\n{len(rows)} client{'' if len(rows) == 1 else 's'}", style="bold")
-        _list(console, rows, ("client", "address", "slots", "labels", "ready", "waiting", "holds"))
+        click.echo(f"\n{len(rows)} client{'' if len(rows) == 1 else 's'}")
+        _list(rows, ("client", "address", "slots", "labels", "ready", "waiting", "holds"))
     if "jobs" in report:
         rows = [{**row, "tasks": f"{row['done']}/{row['started']}"} for row in report["jobs"]]
-        console.print(f"\n{len(rows)} job{'' if len(rows) == 1 else 's'}", style="bold")
-        _list(console, rows, ("job", "name", "state", "tasks", "failed", "error"))
-    for name, value in (report.get("job") or {}).items():
-        console.print(f"{name}: {_cell(value)}", markup=False, soft_wrap=True)
+        click.echo(f"\n{len(rows)} job{'' if len(rows) == 1 else 's'}")
+        _list(rows, ("job", "name", "state", "tasks", "failed", "error"))
+    if "job" in report:
+        click.echo()
+    for name, value in report.get("job", {}).items():
+        click.echo(f"{name}: {_cell(value)}")
 
 
-def _list(console: Any, rows: list[dict[str, Any]], columns: tuple[str, ...]) -> None:
+def coordinator_row(address: str, said: dict[str, Any] | None) -> dict[str, Any]:
+    if said is None:
+        return {"coordinator": address, "id": "?", "role": "does not answer", "ballot": "", "applied": ""}
+    role = "leader" if said["leading"] else f"follows {said['leader'] or 'nobody'}"
+    return {**said, "coordinator": address, "role": role, "ballot": ".".join(map(str, said["ballot"]))}
+
+
+def _list(rows: list[dict[str, Any]], columns: tuple[str, ...]) -> None:
     """Lines of columns; ids are never cut, so that they can be copied."""
     cells = [
         [_cell(row[column]).splitlines()[0] if row[column] else _cell(row[column]) for column in columns]
@@ -120,7 +125,7 @@ def _list(console: Any, rows: list[dict[str, Any]], columns: tuple[str, ...]) ->
     ]
     for line in [list(columns), *cells] if cells else []:
         text = "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True))
-        console.print(text.rstrip(), markup=False, soft_wrap=True)
+        click.echo(text.rstrip())
 
 
 def _cell(value: Any) -> str:
@@ -134,24 +139,39 @@ def _cell(value: Any) -> str:
 @coordinators_option
 @cluster_option
 @secret_option
-def logs(job: str, coordinators: str, cluster: str, secret_file: Path) -> None:
+@timeout_option(PATIENCE_S)
+def logs(job: str, coordinators: str, cluster: str, secret_file: Path, timeout_s: float) -> None:
     """What the job's scheduler (on the leader) and its nodes (on every client) have printed."""
-    from tasksprint.wire import messages as wire
-
-    job_id = checked_job_id(job)
+    job_id = parse_job_id(job)
 
     async def work(asking: Any) -> None:
         report = await asked(asking, "cluster")
+        found = False
         for address, said in (await every_coordinator(asking)).items():
-            if said is None or not said["leading"]:
-                continue
-            text = await asking.one(address, lambda request: wire.SchedulerLog(request, job_id, 0))
-            write_log(f"scheduler, coordinator {said['id']}", text or b"")
+            if said is not None and said["leading"]:
+                text = await scheduler_log(asking, address, job_id)
+                found |= write_log(f"scheduler, coordinator {said['id']}", text)
         for row in report["clients"]:
-            if row.get("alive", True):
-                write_log(f"client {row['client']}", await client_log(asking, row["address"], job_id))
+            found |= write_log(f"client {row['client']}", await client_log(asking, row["address"], job_id))
+        if not found:
+            await asked(asking, f"job:{job_id}")  # says so when there is no such job
+            click.echo(f"job {job_id} has printed nothing", err=True)
 
-    with_cluster(coordinators, cluster, secret_file, work)
+    with_cluster(coordinators, cluster, secret_file, timeout_s, work)
+
+
+async def scheduler_log(asking: Any, address: str, job_id: str) -> bytes:
+    """All of what the job's scheduler has printed on this coordinator."""
+    from tasksprint.wire import messages as wire
+
+    text = b""
+
+    def from_here(request: int) -> wire.SchedulerLog:
+        return wire.SchedulerLog(request, job_id, len(text))
+
+    while part := await asking.one(address, from_here):
+        text += part
+    return text
 
 
 async def client_log(asking: Any, address: str, job_id: str) -> bytes:
@@ -180,12 +200,14 @@ async def client_log(asking: Any, address: str, job_id: str) -> bytes:
         fetcher.close()
 
 
-def write_log(who: str, text: bytes) -> None:
+def write_log(who: str, text: bytes) -> bool:
+    """Whether there was anything to write."""
     if text:
         click.echo(f"--- {who}")
         sys.stdout.flush()
         sys.stdout.buffer.write(text if text.endswith(b"\n") else text + b"\n")
         sys.stdout.buffer.flush()
+    return bool(text)
 
 
 @click.command()
@@ -193,17 +215,18 @@ def write_log(who: str, text: bytes) -> None:
 @coordinators_option
 @cluster_option
 @secret_option
-def cancel(job: str, coordinators: str, cluster: str, secret_file: Path) -> None:
+@timeout_option(PATIENCE_S)
+def cancel(job: str, coordinators: str, cluster: str, secret_file: Path, timeout_s: float) -> None:
     """End a job; its tasks are stopped and its results dropped."""
     from tasksprint.wire import messages as wire
 
-    job_id = checked_job_id(job)
+    job_id = parse_job_id(job)
 
     async def work(asking: Any) -> None:
         await asking.answer(lambda request: wire.CancelRequest(request, job_id))
         click.echo(f"job {job_id}: {(await asked(asking, f'job:{job_id}'))['state']}")
 
-    with_cluster(coordinators, cluster, secret_file, work)
+    with_cluster(coordinators, cluster, secret_file, timeout_s, work)
 
 
 @click.command()
@@ -212,11 +235,12 @@ def cancel(job: str, coordinators: str, cluster: str, secret_file: Path) -> None
 @coordinators_option
 @cluster_option
 @secret_option
-def why(job: str, task: int, coordinators: str, cluster: str, secret_file: Path) -> None:
+@timeout_option(PATIENCE_S)
+def why(job: str, task: int, coordinators: str, cluster: str, secret_file: Path, timeout_s: float) -> None:
     """What a task is waiting for, in one sentence."""
-    job_id = checked_job_id(job)
+    job_id = parse_job_id(job)
 
     async def work(asking: Any) -> None:
         click.echo(await asked(asking, f"why:{job_id}:{task}"))
 
-    with_cluster(coordinators, cluster, secret_file, work)
+    with_cluster(coordinators, cluster, secret_file, timeout_s, work)

@@ -106,6 +106,24 @@ def _app(app: Any, words: Sequence[str], args: str | None, seed: int) -> Job:
     return Job(spec, b"", lambda place, key: command.output_name(place), command.summary, True)
 
 
+def named(name: str) -> Job:
+    """A job that was submitted earlier, of which only the name is known."""
+    from tasksprint.apps import APPS, find
+
+    spec = JobSpec(name, [], [], b"", 0)
+    if name not in APPS:
+        return Job(spec, b"", _plain, _shown, False)
+    command = find(name).command()
+
+    def summary(values: Any) -> list[str]:
+        try:
+            return list(command.summary(values))
+        except (KeyError, TypeError, ValueError):  # somebody's own job has the app's name
+            return _shown(values)
+
+    return Job(spec, b"", lambda place, key: command.output_name(place), summary, True)
+
+
 def _plain(place: int, key: str) -> str:
     name = "".join(sign if sign.isalnum() or sign in "._-" else "_" for sign in key)
     return f"{place:03d}-{name}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -41,6 +42,18 @@ def coordinators_option(command: _Command) -> _Command:
     )(command)
 
 
+def timeout_option(default_s: float) -> Callable[[_Command], _Command]:
+    return click.option(
+        "--timeout",
+        "timeout_s",
+        type=click.FloatRange(0.1, 86_400),
+        default=default_s,
+        show_default=True,
+        metavar="SECONDS",
+        help="Give up when no coordinator answers for this long.",
+    )
+
+
 def parse_addresses(text: str, option: str) -> list[str]:
     """`host:port,host:port` as a list."""
     from tasksprint.transport import LinkError, parse_address
@@ -56,6 +69,12 @@ def parse_addresses(text: str, option: str) -> list[str]:
         if port == 0:
             raise click.UsageError(f"{option}: {address!r} has port 0: name the port that is listened on")
     return addresses
+
+
+def parse_job_id(text: str) -> str:
+    if not re.fullmatch(r"[0-9a-f]{32}", text):
+        raise click.UsageError(f"{text!r} is no job id: 32 hexadecimal digits, as `submit` and `status` print them")
+    return text
 
 
 def parse_peers(text: str) -> dict[int, str]:

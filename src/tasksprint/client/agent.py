@@ -26,6 +26,7 @@ from tasksprint.client.records import AttemptId, PieceId
 from tasksprint.client.serving import Serving
 from tasksprint.programs.keeper import Keeper
 from tasksprint.programs.node_process import NodeProcess, Run
+from tasksprint.storage import disk
 from tasksprint.storage.shelf import Shelf, ShelfError, digest_file, piece_digest, result_digest
 from tasksprint.transfer.fetch import Fetcher, Wanted
 from tasksprint.transport import Handlers, Identity, Link, LinkError, LinkRefused, Server, connect_once
@@ -46,14 +47,15 @@ class Config:
     listen: tuple[str, int]
     slots: int
     labels: list[str]
-    advertise: str = ""  # the address that others are told; where it listens when empty
     trace: Path | None = None  # where to write what happens to tasks, a JSON object a line
+    advertise: str = ""  # the address that others are told; where it listens when empty
 
 
 class Agent:
     def __init__(self, config: Config) -> None:
         self.config = config
         self.loop = asyncio.get_running_loop()
+        self._lock = disk.lock(config.folder / "lock")  # two clients with one id would end each other's sessions
         self.id = client_id(config.folder)
         self.identity = Identity(config.secret, config.cluster, f"client {self.id}")
         self.keeper = Keeper()
@@ -136,6 +138,7 @@ class Agent:
         await self.server.close()
         self.keeper.close()
         self._trace.close()
+        os.close(self._lock)
 
     # --- turns ----------------------------------------------------------------------------------------
 
