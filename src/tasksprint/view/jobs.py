@@ -21,6 +21,8 @@ from tasksprint.view.world import World
 
 # --- programs ---------------------------------------------------------------------------------------
 
+NOT_YET_USED = 1 << 62  # Program.ended of a program that is being put, or whose submit is to come
+
 
 def program_chunk(world: World, chunk: ProgramChunk) -> None:
     """Chunks come in order; one that came before changes nothing."""
@@ -30,7 +32,7 @@ def program_chunk(world: World, chunk: ProgramChunk) -> None:
             world.refuse("program chunk")
             return
         drop_spare_programs(world)
-        program = world.programs[chunk.hash] = Program([], chunk.parts, ended=world.ended_count)
+        program = world.programs[chunk.hash] = Program([], chunk.parts, ended=NOT_YET_USED)
     if program.complete or chunk.part < len(program.parts):
         return
     if chunk.part != len(program.parts) or chunk.parts != program.expected:
@@ -62,7 +64,10 @@ def drop_spare_programs(world: World) -> None:
 
 
 def drop_programs(world: World) -> None:
-    """A program that no job uses is kept until one more job ends: the next submit often names it again."""
+    """A program that no job uses is kept until one more job ends: the next submit often names it again.
+
+    One that no job has used yet is on its way, or its submit is; only `drop_spare_programs` ends it.
+    """
     used = {job.spec.program for job in world.jobs.values() if job.state in ("running", "finishing")}
     for name, program in list(world.programs.items()):
         if name in used:

@@ -83,7 +83,7 @@ class Program(Struct, array_like=True):
     parts: list[bytes]
     expected: int
     complete: bool = False
-    ended: int = -1  # how many jobs had ended when the last one that uses it did; -1: it is in use, or new
+    ended: int = -1  # how many jobs had ended when the last one that uses it did; -1: it is in use; NOT_YET_USED
 
 
 class Client(Struct, array_like=True):
