@@ -12,7 +12,7 @@ from tasksprint.coordinator.core import Coordinator
 from tasksprint.coordinator.pending import Pending
 from tasksprint.sim.patch import Patch
 from tasksprint.sim.planting import plant
-from tasksprint.view import Machine, decisions, events, liveness, reports, tasks
+from tasksprint.view import Machine, decisions, events, jobs, liveness, reports, tasks
 from tasksprint.view.operations import Done, Reports, StartTask
 from tasksprint.view.records import DONE, KILLED, Attempt, Client, JobState, Task
 from tasksprint.view.world import World
@@ -140,6 +140,11 @@ def snapshot_loses_sessions(patch: Patch) -> None:
 
     plain: Any = Machine.__dict__["restore"]
     patch.set(Machine, "restore", classmethod(restore))
+
+
+@plant("upload-forgotten", "the end of a job drops the programs that are being put")
+def upload_forgotten(patch: Patch) -> None:
+    patch.set(jobs, "NOT_YET_USED", 0)
 
 
 @plant("replica-decides", "an outcome depends on something that differs between replicas")

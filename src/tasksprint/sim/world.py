@@ -40,6 +40,7 @@ class World:
         self.counters = Counters()
         self.lines: list[str] | None = [] if trace else None
         self.stopped = False
+        self.drift = self.between(150, 250) if self.chance(250) else 30  # per mille: how wrong clocks run
         self.events = 0
         self._heap: list[tuple[int, int, Callable[..., None], tuple[Any, ...]]] = []
         self._order = 0
@@ -115,7 +116,7 @@ class Process:
         self.life = 0
         self.running = False
         self.paused = False
-        self.clock = Clock(world.between(0, 1_000_000), world.between(970, 1_030))
+        self.clock = Clock(world.between(0, 1_000_000), world.between(1_000 - world.drift, 1_000 + world.drift))
         self._waiting: list[tuple[int, Callable[..., None], tuple[Any, ...]]] = []
         self._wake_us = -1
 
