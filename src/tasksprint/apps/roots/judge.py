@@ -123,15 +123,15 @@ def twin_of(meter: Meter, at: Array, residuals: Array, weak: tuple[Array, Array]
     return twin if SAME < abs(away) < TWIN_FAR else None
 
 
-def order_on_line(meter: Meter, at: Array, quiet: float) -> int | None:
-    """To which order one function of one unknown vanishes: how fast it grows away from the root."""
+def order_on_line(meter: Meter, at: Array, quiet: float) -> int:
+    """To which order one function of one unknown vanishes: how fast it grows away from the root; 0 when it is not clear."""
     for step in (1e-6, 1e-4, 1e-2):
         points = around(at, np.array([[1.0], [-1.0]]), step)
         points = np.concatenate([points, around(at, np.array([[1.0], [-1.0]]), 2 * step)])
         sizes = norms(meter(points))
         once, twice = sizes[:2].sum(), sizes[2:].sum()
         if not np.isfinite(twice):
-            return None
+            return 0
         if once <= 3.0 * quiet:  # rounding noise: look from farther away
             continue
         order = float(np.log2(twice / once))
@@ -139,7 +139,7 @@ def order_on_line(meter: Meter, at: Array, quiet: float) -> int | None:
             return round(order)
         if order < 1.0:
             return 1
-    return None
+    return 0
 
 
 def is_continuum(meter: Meter, at: Array, free: Array, quiet: float) -> bool:

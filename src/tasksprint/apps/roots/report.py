@@ -41,7 +41,7 @@ def result(search: Search, warnings: Sequence[str] = ()) -> dict[str, Any]:
     roots = []
     for root in search.roots:
         row = {"point": point_of(root["at"], search.problem), "residual": root["size"], "kind": root["kind"]}
-        roots.append({**row, "multiplicity": root["multiplicity"], "sightings": root["sightings"]})
+        roots.append({**row, "multiplicity": root["multiplicity"] or None, "sightings": root["sightings"]})
     roots.sort(key=lambda row: row["point"])
     options = search.options
     return {

@@ -160,13 +160,20 @@ class Search:
             if same is None:
                 same, new = len(self.roots), new + 1
                 self.roots.append({**root, "sightings": 0, "round": len(self.curve) + 1})
-            elif root["size"] < self.roots[same]["size"]:
-                keep = {key: self.roots[same][key] for key in ("sightings", "round")}
-                self.roots[same] = {**root, **keep}
+            else:
+                self._better(self.roots[same], root)
             numbers.append(same)
         for sighting in findings["sightings"]:
             self.roots[numbers[sighting]]["sightings"] += 1
         return new
+
+    @staticmethod
+    def _better(root: Piece, again: Piece) -> None:
+        """A root met again: what is known better now is taken over."""
+        if again["size"] < root["size"]:
+            root["at"], root["size"] = list(again["at"]), again["size"]
+        if root["multiplicity"] is None:
+            root["multiplicity"] = again["multiplicity"]
 
     # what comes next
 

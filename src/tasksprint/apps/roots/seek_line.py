@@ -21,6 +21,7 @@ AROUND = 0.01  # of the box: how far around a bracket |f| is looked at
 LOCAL = 6  # samples to each side that a low place is measured against
 TRIES_MAX = 16  # low places that one visit polishes at most
 CROSS_COST, TRY_COST = 11, 14  # evaluations, about
+ORDER_COST = 12  # at most
 
 
 def sight(work: Work, positions: Array, values: Array) -> None:
@@ -58,6 +59,7 @@ def with_roots(samples: Population, roots: list[Root]) -> tuple[Array, Array, ND
 def seek(work: Work, samples: Population, tries: int = TRIES_MAX) -> Population:
     """Solve what the samples show; returns them, and the bottoms of the dips that held nothing as tried samples."""
     low, high = work.cell_low[0] - FLANK * 4, work.cell_high[0] + FLANK * 4
+    _complete(work)
     samples, zeros = _apart(work, samples)
     for at in zeros:
         _keep_zero(work, samples, at)
@@ -111,11 +113,7 @@ def _keep(work: Work, at: float, value: float, kind: str, signs: tuple[float, fl
     if _explained(work, at, signs):
         return
     place = np.array([at])
-    multiplicity = judge.order_on_line(work.meter, place, work.quiet) if work.meter.left >= 8 else None
-    if kind == judge.CROSSING and multiplicity is not None and multiplicity % 2 == 0 and 0.0 < at < 1.0:
-        multiplicity = None
-    if kind == judge.TANGENTIAL and multiplicity == 1:
-        multiplicity = None
+    multiplicity = _multiplicity(work, place, kind)
     work.sightings.append(len(work.known) + len(work.roots))
     work.roots.append(Root(place, abs(value), kind, multiplicity, signs))
     work.hits += 1
@@ -127,6 +125,24 @@ def _level(brackets: line.Brackets, positions: Array, values: Array) -> Array:
     begins = np.searchsorted(positions, brackets.a - AROUND) - LOCAL
     ends = np.searchsorted(positions, brackets.b + AROUND) + LOCAL
     return np.array([size[max(0, begin) : end].max() for begin, end in zip(begins, ends, strict=True)])
+
+
+def _multiplicity(work: Work, place: Array, kind: str) -> int | None:
+    """The order of the root, which must be odd where the sign changes and even where it does not; 0 when it is unclear,
+    None when there are no evaluations left to look."""
+    if work.meter.left < ORDER_COST:
+        return None
+    order = judge.order_on_line(work.meter, place, work.quiet)
+    odd = kind == judge.CROSSING
+    return order if order % 2 == odd or not 0.0 < place[0] < 1.0 else 0
+
+
+def _complete(work: Work) -> None:
+    """Multiplicities that an earlier visit had no evaluations left for."""
+    for root in work.known:
+        if root.multiplicity is None and work.meter.left >= ORDER_COST:
+            order = root.multiplicity = _multiplicity(work, root.at, root.kind)
+            work.roots.append(Root(root.at, root.size, root.kind, order, root.signs))
 
 
 def _cross(work: Work, brackets: line.Brackets, level: Array | None = None) -> Population:
