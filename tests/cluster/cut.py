@@ -32,6 +32,7 @@ class Cut:
         self.connections = 0  # ever made
         self.passed = {TO: 0, FROM: 0}  # bytes
         self.held = 0  # bytes that have met a cut
+        self.hung = 0  # connections made while it was cut
         self._port = port
         self._writers: set[asyncio.StreamWriter] = set()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -107,6 +108,7 @@ class Cut:
 
     def _accepted(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1
+        self.hung += not all(gate.is_set() for gate in self._gates.values())
         task = self._loop.create_task(self._forward(reader, writer))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)

@@ -381,7 +381,7 @@ def test_a_retry_that_was_planned_does_not_follow_when_the_fetcher_is_closed(
     async def story(supplier: Supplier, fetcher: Fetcher) -> None:
         supplier.script = dies
         fetch = Fetch(fetcher, supplier.server.address, "a")
-        while not fetch.wanted.tries:
+        while not fetch.wanted.tries:  # noqa: ASYNC110
             await asyncio.sleep(0)
         fetcher.close()
         behind = asyncio.Event()  # the planned retry and what it would do

@@ -25,6 +25,7 @@ def cluster(world: World) -> dict[str, Any]:
 def client_row(world: World, client: Client) -> dict[str, Any]:
     return {
         "client": client.id,
+        "incarnation": client.incarnation,
         "address": client.address,
         "slots": client.slots,
         "labels": list(client.labels),
