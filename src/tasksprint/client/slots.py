@@ -160,7 +160,7 @@ class Slots(Supplies):
             self._turn.rotate(-1)
 
     def _schedule_one(self, job: Job) -> bool:
-        """Start or queue one attempt of the job; False when there is none or no room."""
+        """Start or queue one attempt of the job, or start a node; False when there is nothing to do or no room."""
         if job.ready_extra:
             node = next((n for n in job.nodes.values() if n.extra and n.ready and not n.sent), None)
             if node is not None:
@@ -181,7 +181,7 @@ class Slots(Supplies):
         wanted = min(len(job.ready), self.slots - self._busy)
         if node is None and starting < wanted and len(nodes) < self.slots:
             self._start_node(job, extra=False)
-            return False
+            return True  # and the next one now: not when this one has come up
         return self._queue_ahead(job, nodes)
 
     def _queue_ahead(self, job: Job, nodes: list[Node]) -> bool:

@@ -62,17 +62,22 @@ class Supplies:
     def _supplier(self, job: Job, row: Supplier) -> None:
         before = job.suppliers.get(row.task)
         job.suppliers[row.task] = row
-        if before is not None and before.attempt == row.attempt and before.client == row.client:
+        same = (row.attempt, row.client, row.address)
+        if before is not None and (before.attempt, before.client, before.address) == same:
             return
-        for attempt_id in list(job.consumers.get(row.task, ())):
-            attempt = job.attempts.get(attempt_id)
-            if attempt is None or attempt.state != WAITING:
-                continue
-            for task, key in dict.fromkeys(attempt.assign.prerequisites):
-                if task == row.task and (task, key) not in attempt.inputs:
-                    if before is not None:
-                        self._unwant(attempt_id, (row.job, task, before.attempt, key))
-                    self._want(job, attempt_id, attempt, task, key)
+        waiting = [
+            (attempt_id, attempt, key)
+            for attempt_id in job.consumers.get(row.task, ())
+            if (attempt := job.attempts.get(attempt_id)) is not None and attempt.state == WAITING
+            for task, key in dict.fromkeys(attempt.assign.prerequisites)
+            if task == row.task and (task, key) not in attempt.inputs
+        ]
+        if before is not None:  # all let go before one asks again: a supplier that moved has the same attempt elsewhere
+            for attempt_id, _, key in waiting:
+                self._unwant(attempt_id, (row.job, row.task, before.attempt, key))
+        for attempt_id, attempt, key in waiting:
+            if attempt_id in job.attempts:
+                self._want(job, attempt_id, attempt, row.task, key)
 
     def _want(self, job: Job, attempt_id: AttemptId, attempt: Attempt, task: int, key: str) -> None:
         """Get one input: from our own results, from what was fetched, or by asking the supplier."""
