@@ -6,8 +6,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
+TYPE_CHECKING = False  # typing itself takes longer to import than all of this room
 if TYPE_CHECKING:
     from tasksprint.sdk import File, Node, Scheduler, Task, task
 
