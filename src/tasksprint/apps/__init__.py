@@ -8,8 +8,10 @@ before it is asked for, so that the command line starts quickly.  What an app br
 from __future__ import annotations
 
 import importlib
-from dataclasses import dataclass
-from types import ModuleType
+
+TYPE_CHECKING = False  # whoever starts an app's program waits for these imports: they are few
+if TYPE_CHECKING:
+    from types import ModuleType
 
 PYTHON = "@python"  # stands for the interpreter of the machine that the program runs on
 
@@ -18,13 +20,14 @@ class UnknownApp(ValueError):
     """No shipped app has this name; the text lists those that there are."""
 
 
-@dataclass(frozen=True, slots=True)
 class App:
     """A shipped application: how its two programs are started, and where its command-line part is."""
 
-    name: str
-    summary: str
-    room: str  # the package with the modules `scheduler`, `node` and `command`
+    def __init__(self, name: str, summary: str, room: str) -> None:
+        """`room`: the package with the modules `scheduler`, `node` and `command`."""
+        self.name = name
+        self.summary = summary
+        self.room = room
 
     @property
     def scheduler(self) -> list[str]:
@@ -41,7 +44,10 @@ class App:
 
 APPS = {
     app.name: app
-    for app in (App("wordcount", "count the words of files and folders", "tasksprint.apps.mapreduce"),)
+    for app in (
+        App("wordcount", "count the words of files and folders", "tasksprint.apps.mapreduce"),
+        App("miner", "mine Bitcoin blocks with a full node's work", "tasksprint.apps.miner"),
+    )
 }
 
 
