@@ -147,7 +147,7 @@ def test_a_detached_job_is_followed_by_its_id_alone(standing: Standing) -> None:
     done = standing.command("submit", "--job", job_id, "--output", "later")
     assert len(done.stdout.splitlines()) == 11
     parts = sorted((standing.work / "later").glob("part-*"))
-    assert parts[0].name == "part-00000", "named as the app names them"
+    assert parts[0].name == "part-00000.txt", "named as the app names them"
     assert sorted(line for part in parts for line in part.read_bytes().split(b"\n") if line) == reference(path)
     assert "32 hexadecimal digits" in standing.command("submit", "--job", "7", code=2).stderr
     assert "leave out" in standing.command("submit", "wordcount", "--job", job_id, code=2).stderr

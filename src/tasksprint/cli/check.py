@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import shlex
 from typing import Any
 
 import click
@@ -17,9 +15,10 @@ from tasksprint.cli.commands import Failure
 @click.option("--args", "arguments", metavar="JSON", help="The task's arguments.")
 def check_node(command: str, task: str, arguments: str | None) -> None:
     """Try the node program CMD (one word: quote a command with arguments) against the protocol."""
+    from tasksprint.cli.job import parse_json, split
     from tasksprint.programs.check_node import check_node as check
 
-    report(check(shlex.split(command), task=task, args=parsed(arguments)))
+    report(check(split(command, "CMD"), task=task, args=parse_json(arguments)))
 
 
 @click.command("check-scheduler")
@@ -27,16 +26,10 @@ def check_node(command: str, task: str, arguments: str | None) -> None:
 @click.option("--args", "arguments", metavar="JSON", help="The job's arguments.")
 def check_scheduler(command: str, arguments: str | None) -> None:
     """Try the scheduler program CMD against the protocol; events are also fed in other orders."""
+    from tasksprint.cli.job import parse_json, split
     from tasksprint.programs.check_scheduler import check_scheduler as check
 
-    report(check(shlex.split(command), args=parsed(arguments)))
-
-
-def parsed(text: str | None) -> Any:
-    try:
-        return None if text is None else json.loads(text)
-    except ValueError as error:
-        raise click.UsageError(f"--args is no JSON: {error}") from None
+    report(check(split(command, "CMD"), args=parse_json(arguments)))
 
 
 def report(findings: Any) -> None:

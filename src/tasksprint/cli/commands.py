@@ -67,7 +67,7 @@ def program() -> None:
 def run_program() -> None:
     """Run the command of this process's arguments; one line for each error, no traceback."""
     try:
-        code = program.main(standalone_mode=False)
+        code = program.main(prog_name="tasksprint", standalone_mode=False)
     except Failure as error:
         code = error.code
         print(f"tasksprint: {error}", file=sys.stderr)

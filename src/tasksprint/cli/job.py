@@ -35,10 +35,7 @@ def parse_arguments(words: Sequence[str], text: str | None) -> Any:
     if text is not None and words:
         raise click.UsageError("give either --args or name=value words, not both")
     if text is not None:
-        try:
-            return json.loads(text)
-        except ValueError as error:
-            raise click.UsageError(f"--args is no JSON: {error}") from None
+        return parse_json(text)
     arguments: dict[str, Any] = {}
     for word in words:
         name, equals, value = word.partition("=")
@@ -49,6 +46,24 @@ def parse_arguments(words: Sequence[str], text: str | None) -> Any:
         except ValueError:
             arguments[name] = value
     return arguments
+
+
+def parse_json(text: str | None) -> Any:
+    try:
+        return None if text is None else json.loads(text)
+    except ValueError as error:
+        raise click.UsageError(f"--args is no JSON: {error}") from None
+
+
+def split(text: str, what: str) -> list[str]:
+    """A command as words."""
+    try:
+        words = shlex.split(text)
+    except ValueError as error:
+        raise Failure(f"{what} {text!r} is no command: {str(error).lower()}", 2) from None
+    if not words:
+        raise Failure(f"{what} is empty: write a command, or a Python file with the class in it", 2)
+    return words
 
 
 def encoded(arguments: Any) -> bytes:
@@ -89,8 +104,9 @@ def resolve(
         path = Path(what)
         if path.is_dir():
             return _folder(path, parse_arguments(words, args), seed)
-        if path.suffix == ".py" and path.is_file():
-            return _file(path, parse_arguments(words, args), seed)
+        file, _, name = what.partition(":")
+        if file.endswith(".py") and Path(file).is_file():
+            return _file(Path(file), name, parse_arguments(words, args), seed)
     except (StorageError, OSError) as error:
         raise Failure(str(error), 2) from None
     raise Failure(f"{what!r} is no app ({', '.join(sorted(APPS))}), no Python file and no folder", 2)
@@ -98,8 +114,10 @@ def resolve(
 
 def _app(app: Any, words: Sequence[str], args: str | None, seed: int) -> Job:
     command = app.command()
+    if args is not None and words:
+        raise click.UsageError("give either --args or files and folders, not both")
     try:
-        arguments = json.loads(args) if args is not None else command.arguments(words)
+        arguments = parse_json(args) if args is not None else command.arguments(words)
     except ValueError as error:
         raise Failure(str(error), 2) from None
     spec = JobSpec(app.name, app.scheduler, app.node, encoded(arguments), seed)
@@ -133,12 +151,14 @@ def _shown(values: Any) -> list[str]:
     return [] if values is None else [json.dumps(values, ensure_ascii=False)]
 
 
-def _file(path: Path, arguments: Any, seed: int) -> Job:
+def _file(path: Path, name: str, arguments: Any, seed: int) -> Job:
+    """The scheduler and the node in a Python file; `name`: which of its schedulers, where there are several."""
     from tasksprint.storage.programs import pack_program
 
     program = pack_program(path.parent, [path.name])
+    scheduler = f"{path.name}:{name}" if name else path.name
     spec = JobSpec(
-        path.stem, [*SDK, path.name, "scheduler"], [*SDK, path.name, "node"], encoded(arguments), seed, hash_of(program)
+        path.stem, [*SDK, scheduler, "scheduler"], [*SDK, path.name, "node"], encoded(arguments), seed, hash_of(program)
     )
     return Job(spec, program, _plain, _shown, False)
 
@@ -151,7 +171,7 @@ def _folder(path: Path, arguments: Any, seed: int) -> Job:
         table = tomllib.loads(description.read_text())
     except FileNotFoundError:
         raise Failure(f"{path} has no tasksprint.toml: write one with scheduler and node commands", 2) from None
-    except tomllib.TOMLDecodeError as error:
+    except ValueError as error:  # no TOML, or no UTF-8
         raise Failure(f"{description}: {error}", 2) from None
     known = {"name", "scheduler", "node", "args", "files"}
     if set(table) - known:
@@ -159,8 +179,12 @@ def _folder(path: Path, arguments: Any, seed: int) -> Job:
             f"{description}: unknown field {sorted(set(table) - known)[0]!r}; known are {', '.join(sorted(known))}", 2
         )
     for field in ("scheduler", "node"):
-        if not isinstance(table.get(field), str | list):
+        if field not in table:
             raise Failure(f"{description}: {field} is missing: a command, or a Python file with the class in it", 2)
+        if not isinstance(table[field], str) and not _is_words(table[field]):
+            raise Failure(f"{description}: {field} must be a command, as text or as a list of words", 2)
+    if not isinstance(table.get("args", {}), dict) or not _is_words(table.get("files", [""])):
+        raise Failure(f"{description}: args must be a table, files a list of names", 2)
     program = pack_program(path, table.get("files"))
     merged = {**table.get("args", {}), **arguments} if isinstance(arguments, dict) else arguments
     spec = JobSpec(
@@ -174,9 +198,13 @@ def _folder(path: Path, arguments: Any, seed: int) -> Job:
     return Job(spec, program, _plain, _shown, False)
 
 
+def _is_words(value: object) -> bool:
+    return isinstance(value, list) and len(value) > 0 and all(isinstance(word, str) for word in value)
+
+
 def _command(text: str | list[str], role: str) -> list[str]:
     """A command of a tasksprint.toml; a lone Python file means the class in it; `python` means ours."""
-    words = shlex.split(text) if isinstance(text, str) else [str(word) for word in text]
+    words = split(text, f"the {role}'s command") if isinstance(text, str) else text
     if len(words) == 1 and words[0].partition(":")[0].endswith(".py"):
         return [*SDK, words[0], role]
     return ["@python" if place == 0 and word in ("python", "python3") else word for place, word in enumerate(words)]

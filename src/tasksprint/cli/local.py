@@ -52,6 +52,17 @@ def free_ports(count: int) -> list[int]:
     return ports
 
 
+def read_settings(path: Path) -> Any:
+    """What an earlier run has written there."""
+    try:
+        settings = json.loads(path.read_text())
+        if isinstance(settings["cluster"], str) and all(isinstance(each, str) for each in settings["coordinators"]):
+            return settings
+    except (ValueError, KeyError, TypeError, OSError):
+        pass
+    raise Failure(f"{path} cannot be read: restore it, or choose another --data-dir", 2)
+
+
 class LocalCluster:
     """`async with LocalCluster(...)`: started on the way in, gone on the way out."""
 
@@ -86,10 +97,11 @@ class LocalCluster:
                 self.folder.mkdir(parents=True, exist_ok=True)
             else:
                 self.folder = Path(tempfile.mkdtemp(prefix="tasksprint-"))
+            self.folder = self.folder.resolve()
+            self._load_settings()
         except OSError as error:
-            raise Failure(f"cannot use the folder {self.folder}: {error.strerror}") from None
-        self.folder = self.folder.resolve()
-        self._load_settings()
+            where = error.filename or self.folder
+            raise Failure(f"cannot write to {where}: {error.strerror}; choose another --data-dir, or TMPDIR") from None
         peers = ",".join(f"{number}={address}" for number, address in enumerate(self.coordinators, 1))
         common = ["--cluster", self.identity.cluster, "--secret-file", str(self.folder / "secret"), "--owned"]
         for number in range(1, self.replicas + 1):
@@ -106,7 +118,7 @@ class LocalCluster:
         path = self.folder / "cluster.json"
         secret = self.folder / "secret"
         if path.exists() and secret.exists():
-            settings = json.loads(path.read_text())
+            settings = read_settings(path)
             if len(settings["coordinators"]) != self.replicas:
                 count = len(settings["coordinators"])
                 raise Failure(

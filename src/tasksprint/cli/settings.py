@@ -84,7 +84,7 @@ def parse_peers(text: str) -> dict[int, str]:
     peers: dict[int, str] = {}
     for part in filter(None, (p.strip() for p in text.split(","))):
         number, equals, address = part.partition("=")
-        if not equals or not number.strip().isdigit() or not 1 <= int(number) <= 255:
+        if not equals or not number.strip().isdecimal() or not 1 <= int(number) <= 255:
             raise click.UsageError(f"--peers: {part!r} is not ID=host:port with an ID from 1 to 255")
         if int(number) in peers:
             raise click.UsageError(f"--peers: id {number} is named twice")

@@ -10,7 +10,6 @@ import asyncio
 import json
 import os
 import secrets
-import sys
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from pathlib import Path
@@ -199,7 +198,6 @@ class Agent:
         try:
             link = await connect_once(effect.address, "client", self.identity, handlers)
         except LinkRefused as error:
-            print(f"tasksprint client: {error}", file=sys.stderr, flush=True)
             self.end(str(error))
             return
         except LinkError:

@@ -207,7 +207,7 @@ def status_answer(machine: Machine, coordinator: dict[str, object], what: str) -
         return "", json.dumps(machine.status_jobs()).encode()
     job_id, _, task = rest.partition(":")
     number = machine.job_number(job_id)
-    if kind not in ("job", "why") or (kind == "why" and not task.isdigit()):
+    if kind not in ("job", "why") or (kind == "why" and not task.isdecimal()):
         return f"unknown status request {what!r}", b""
     if number is None:
         return f"no job {job_id} here; `tasksprint status` lists the jobs", b""

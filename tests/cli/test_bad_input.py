@@ -1,0 +1,546 @@
+"""Whatever is wrong with a command line, a file, an address or a secret: one line that says what to do, and no harm."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import socket
+import struct
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import uvloop  # noqa: F401
+
+from tasksprint.apps import find
+from tasksprint.cli import asking, commands, following, job, local, run, submit  # noqa: F401  (loaded before rights go)
+from tasksprint.cli.local import free_ports
+from tasksprint.limits import FRAME_BYTES, WIRE_VERSION
+from tasksprint.storage import publish  # noqa: F401
+from tasksprint.transport import Handlers, Identity, connect_once
+from tasksprint.wire import messages as wire
+from tasksprint.wire.handshake import HANDSHAKE_BYTES, DialerHandshake
+
+TASKSPRINT = [sys.executable, "-m", "tasksprint"]
+LIMIT_S = 30
+SECRET = b"0123456789abcdef" * 2
+NOBODY = 65_534
+Refused = Callable[..., str]
+PROGRAM = """
+from tasksprint import Node, Scheduler, task
+class S(Scheduler):
+    def init(self, args): self.finish(args)
+class N(Node):
+    @task
+    def nothing(self): ...
+"""
+
+
+def failure(*words: str, code: int, folder: Path, **environment: str) -> str:
+    """The one line of a command that must fail, in a process of its own."""
+    done = subprocess.run(
+        [*TASKSPRINT, *words],
+        cwd=folder,
+        env={**os.environ, "TASKSPRINT_HOME": str(folder / "home"), **environment},
+        capture_output=True,
+        text=True,
+        timeout=LIMIT_S,
+        stdin=subprocess.DEVNULL,
+    )
+    return one_line(done.stderr, done.returncode, code)
+
+
+def one_line(said: str, found: int, code: int) -> str:
+    assert "Traceback" not in said, said
+    assert found == code, said
+    lines = [line for line in said.splitlines() if line]
+    assert len(lines) == 1, said
+    assert lines[0].startswith("tasksprint: ")
+    return lines[0]
+
+
+@pytest.fixture
+def refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Callable[..., str]:
+    """The one line of a command that must fail; quicker, in this process."""
+    monkeypatch.chdir(tmp_path)
+
+    def refused(*words: str, code: int = 2) -> str:
+        monkeypatch.setattr(sys, "argv", ["tasksprint", *words])
+        with pytest.raises(SystemExit) as ended:
+            commands.run_program()
+        assert isinstance(ended.value.code, int)
+        return one_line(capsys.readouterr().err, ended.value.code, code)
+
+    return refused
+
+
+@pytest.fixture
+def open_folder(refused: Refused, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A working folder that others may enter, unlike pytest's."""
+    with tempfile.TemporaryDirectory() as name:
+        os.chmod(name, 0o755)
+        monkeypatch.chdir(name)
+        yield Path(name)
+
+
+@contextlib.contextmanager
+def as_nobody() -> Iterator[None]:
+    """Without the rights of root, to whom everything is readable."""
+    if os.geteuid() != 0:
+        yield
+        return
+    os.setresuid(NOBODY, NOBODY, 0)
+    try:
+        yield
+    finally:
+        os.setresuid(0, 0, 0)
+
+
+# --- the command line -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("nonsense", "no command 'nonsense'; there are: run, coordinator"),
+        ("run", "name an app ("),
+        ("run nonsense", "'nonsense' is no app ("),
+        ("run missing.py", "no Python file and no folder"),
+        ("run wordcount", "name a file or a folder"),
+        ("run wordcount missing", "cannot read missing: no such file"),
+        ("run wordcount empty", "no file in empty has a byte"),
+        ("run wordcount /dev/null", "neither a file nor a folder"),
+        ("run wordcount full parts=many", "parts is a number"),
+        ("run wordcount --args {", "--args is no JSON"),
+        ("run wordcount full --args {}", "not both"),
+        ("run program.py x", "'x' is not name=value"),
+        ("run program.py --args {x}", "--args is no JSON"),
+        ("run program.py x=1 --args {}", "not both"),
+        ("run program.py --seed -1", "--seed"),
+        ("run program.py --replicas 2", "'2' is not one of '1', '3', '5'"),
+        ("run program.py --clients 0", "--clients"),
+        ("run program.py --output missing/folder", "missing is no folder"),
+        ("run --scheduler x", "go together"),
+        ("run --scheduler ' --node y", "is no command"),
+        ("run program.py --nonsense", "--nonsense"),
+        ("status", "--coordinators"),
+        ("status --coordinators nonsense", "write host:port"),
+        ("status --coordinators ,", "is empty"),
+        ("status --coordinators a:0", "port 0"),
+        ("status --coordinators a:99999", "write host:port"),
+        ("status --coordinators a:1 --timeout 0", "--timeout"),
+        ("why --coordinators a:1 j", "TASK"),
+        ("coordinator --id 1", "--peers"),
+        ("coordinator --id 1 --peers nonsense", "'nonsense' is not ID=host:port"),
+        ("coordinator --id 1 --peers 1=a", "write host:port"),
+        ("coordinator --id 1 --peers 1=", "is empty"),
+        ("coordinator --id 1 --peers 0=a:1", "ID from 1 to 255"),
+        ("coordinator --id 1 --peers ²=a:1", "ID from 1 to 255"),
+        ("coordinator --id 1 --peers 1=a:1,1=b:2", "named twice"),
+        ("coordinator --id 1 --peers 1=a:1,2=a:1", "each with its own address"),
+        ("coordinator --id 1 --peers ,", "names 0 coordinators"),
+        ("coordinator --id 4 --peers 1=a:1,2=b:2", "--id 4 is not among --peers: 1, 2"),
+        ("client --coordinators a:1 --listen nonsense", "--listen: 'nonsense' is no address"),
+        ("sim --plant nonsense", "no plant 'nonsense'"),
+        ("check-node '", "is no command"),
+        ("check-scheduler x --args {", "--args is no JSON"),
+    ],
+)
+def test_a_wrong_command_line_is_one_line_and_exit_code_2(
+    words: str, said: str, refused: Refused, tmp_path: Path
+) -> None:
+    (tmp_path / "empty").touch()
+    (tmp_path / "full").write_text("a word")
+    (tmp_path / "program.py").write_text(PROGRAM)
+    assert said in refused(*words.split())
+
+
+@pytest.mark.parametrize("kind", ["file", "folder"])
+def test_an_unreadable_file_is_named(kind: str, refused: Refused, open_folder: Path) -> None:
+    path = open_folder / "input"
+    if kind == "file":
+        path.write_text("secret words")
+    else:
+        path.mkdir()
+    path.chmod(0)
+    find("wordcount").command()  # loaded before rights go
+    try:
+        with as_nobody():
+            assert "input: permission denied" in refused("run", "wordcount", "input")
+    finally:
+        path.chmod(0o700)
+
+
+def test_a_place_that_cannot_be_written_is_named_before_any_work(refused: Refused, open_folder: Path) -> None:
+    (open_folder / "full").write_text("a word")
+    (open_folder / "closed").mkdir(mode=0o555)
+    find("wordcount").command()
+    with as_nobody():
+        assert "may not be written to" in refused("run", "wordcount", "full"), "the default is here"
+        said = refused("run", "wordcount", "full", "--output", "closed/out")
+    assert "may not be written to: choose another place" in said
+
+
+def test_a_data_dir_that_cannot_be_is_named(refused: Refused, tmp_path: Path) -> None:
+    (tmp_path / "program.py").write_text(PROGRAM)
+    (tmp_path / "file").touch()
+    for place in ("/proc/nothing", "file/below"):
+        assert "cannot write to" in refused("run", "program.py", "--data-dir", place, code=1)
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis").write_text("all my work")
+    assert "not empty and holds no cluster" in refused("run", "program.py", "--data-dir", "mine")
+    assert (tmp_path / "mine" / "thesis").read_text() == "all my work"
+    (tmp_path / "old").mkdir()
+    (tmp_path / "old" / "secret").touch(0o600)
+    (tmp_path / "old" / "cluster.json").write_text('{"cluster": "c", "coordinators": ["a:1", "b:1", "c:1"]}')
+    assert "cluster of 3 coordinators: use --replicas 3" in refused("run", "program.py", "--data-dir", "old")
+    (tmp_path / "old" / "cluster.json").write_text('{"cluster": 7')
+    assert "cannot be read" in refused("run", "program.py", "--data-dir", "old")
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (None, "has no tasksprint.toml"),
+        ("scheduler = ", "tasksprint.toml: "),
+        ("scheduler = 'a.py'", "node is missing"),
+        ("scheduler = 'a.py'\nnode = 7", "node must be a command"),
+        ("scheduler = 'a.py'\nnode = ['a', 7]", "node must be a command"),
+        ("scheduler = 'a.py'\nnode = []", "node must be a command"),
+        ("scheduler = 'a.py'\nnode = ''", "the node's command is empty"),
+        ("scheduler = 'a.py'\nnode = \"'\"", "is no command"),
+        ("scheduler = 'a.py'\nnode = 'a.py'\nnodes = 'b.py'", "unknown field 'nodes'"),
+        ("scheduler = 'a.py'\nnode = 'a.py'\nargs = [1]", "args must be a table"),
+        ("scheduler = 'a.py'\nnode = 'a.py'\nfiles = 'a.py'", "files a list of names"),
+        ("scheduler = 'a.py'\nnode = 'a.py'\nfiles = ['../a.py']", "no relative name"),
+        ("scheduler = 'a.py'\nnode = 'a.py'\nfiles = ['b.py']", "b.py"),
+        (b"scheduler = '\xff'", "tasksprint.toml: "),
+    ],
+)
+def test_a_bad_tasksprint_toml(text: str | bytes | None, said: str, refused: Refused, tmp_path: Path) -> None:
+    folder = tmp_path / "app"
+    folder.mkdir()
+    (folder / "a.py").write_text(PROGRAM)
+    if text is not None:
+        (folder / "tasksprint.toml").write_bytes(text if isinstance(text, bytes) else text.encode())
+    assert said in refused("run", "app")
+
+
+TWO = PROGRAM + "class T(Scheduler):\n    def init(self, args): self.finish('the second')\n"
+
+
+@pytest.mark.cluster
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [("import math", "has no class that extends tasksprint.Scheduler"), (TWO, "name one, as program.py:")],
+)
+def test_a_python_file_without_or_with_two_schedulers(text: str, said: str, tmp_path: Path) -> None:
+    (tmp_path / "program.py").write_text(text)
+    done = subprocess.run(
+        [*TASKSPRINT, "run", "program.py"], cwd=tmp_path, capture_output=True, text=True, timeout=LIMIT_S
+    )
+    assert done.returncode == 1 and said in done.stderr, done.stderr
+    if text is TWO:
+        done = subprocess.run(
+            [*TASKSPRINT, "run", "program.py:T"], cwd=tmp_path, capture_output=True, text=True, timeout=LIMIT_S
+        )
+        assert (done.returncode, done.stdout) == (0, '"the second"\n'), done.stderr
+
+
+# --- help --------------------------------------------------------------------------------------------------
+
+HEAVY = ("rich", "uvloop", "msgspec", "numpy", "psutil", "asyncio", "tasksprint.view", "tasksprint.wire")
+
+
+def test_help_imports_nothing_heavy() -> None:
+    code = "import sys; sys.argv = ['tasksprint', '--help']\nfrom tasksprint.cli import main\n"
+    code += "try: main()\nexcept SystemExit: pass\n"
+    code += f"print([name for name in {HEAVY} if name in sys.modules], file=sys.stderr)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=LIMIT_S)
+    assert done.stderr.strip() == "[]"
+    assert all(name in done.stdout for name in commands.COMMANDS)
+
+
+@pytest.mark.parametrize("name", commands.COMMANDS)
+def test_each_command_has_help(
+    name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["tasksprint", name, "--help"])
+    with pytest.raises(SystemExit) as ended:
+        commands.run_program()
+    assert not ended.value.code
+    assert f"Usage: tasksprint {name}" in capsys.readouterr().out
+
+
+# --- nobody there, or somebody else --------------------------------------------------------------------------
+
+
+@pytest.fixture
+def secret(tmp_path: Path) -> Path:
+    path = tmp_path / "secret"
+    path.touch(0o600)
+    path.write_bytes(SECRET)
+    return path
+
+
+def test_coordinators_that_do_not_answer(refused: Refused, secret: Path) -> None:
+    nobody = f"127.0.0.1:{free_ports(1)[0]}"
+    with socket.create_server(("127.0.0.1", 0)) as silent:  # accepts, and says nothing
+        address = f"{nobody},127.0.0.1:{silent.getsockname()[1]}"
+        common = ["--coordinators", address, "--secret-file", str(secret), "--timeout", "0.4"]
+        for words in (["status"], ["logs", "0" * 32], ["submit", "--job", "0" * 32]):
+            said = refused(*words, *common, code=1)
+            assert "no coordinator answered within 0.4 s" in said
+            assert nobody in said and "is a majority of the cluster running?" in said
+
+
+@pytest.mark.parametrize(
+    ("make", "said"),
+    [
+        (lambda path: None, "no secret in"),
+        (lambda path: path.write_bytes(b"short"), "16 to 4096 are needed"),
+        (lambda path: (path.write_bytes(SECRET), path.chmod(0o644)), "chmod 600"),
+        (lambda path: path.mkdir(), "no plain file"),
+    ],
+)
+def test_a_secret_that_cannot_be_used(
+    make: Callable[[Path], object], said: str, refused: Refused, tmp_path: Path
+) -> None:
+    path = tmp_path / "secret"
+    if said.startswith("16"):
+        path.touch(0o600)
+    make(path)
+    for words in (["status"], ["client"]):
+        assert said in refused(*words, "--coordinators", "a:1", "--secret-file", str(path), code=1)
+
+
+def test_a_cluster_of_another_version_is_told_apart(refused: Refused, secret: Path) -> None:
+    """An old coordinator, played by hand: it says its version, and reads no more."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def old() -> None:
+            connection, _ = server.accept()
+            with connection:
+                connection.recv(4096)
+                hello = wire.Hello(WIRE_VERSION + 1, "tasksprint", "submit", "coordinator 1", b"n" * 32)
+                connection.sendall(framed(wire.encode(hello)))
+                connection.recv(4096)
+
+        thread = threading.Thread(target=old)
+        thread.start()
+        address = f"127.0.0.1:{server.getsockname()[1]}"
+        said = refused("status", "--coordinators", address, "--secret-file", str(secret), code=1)
+        thread.join(LIMIT_S)
+    assert f"version {WIRE_VERSION + 1} meets version {WIRE_VERSION}: install one release everywhere" in said
+
+
+# --- a coordinator that goes on, whatever comes ----------------------------------------------------------------
+
+
+def framed(payload: bytes) -> bytes:
+    return struct.pack("<I", len(payload)) + payload
+
+
+class Lone:
+    """A cluster of one coordinator, by hand."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.port = free_ports(1)[0]
+        self.address = f"127.0.0.1:{self.port}"
+        self.secret = folder / "secret"
+        self.secret.touch(0o600)
+        self.secret.write_bytes(SECRET)
+        self.data = folder / "data"
+        self.words = ["--peers", f"1={self.address}", "--secret-file", str(self.secret), "--cluster", "lone"]
+        self.process = self.start()
+
+    def start(self) -> subprocess.Popen[bytes]:
+        process = subprocess.Popen(
+            [*TASKSPRINT, "coordinator", "--id", "1", "--data-dir", str(self.data), *self.words],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
+        assert process.stdout is not None
+        assert process.stdout.readline(), "ready"
+        return process
+
+    def client_words(self, **other: str) -> list[str]:
+        found = {"coordinators": self.address, "secret-file": str(self.secret), "cluster": "lone", **other}
+        return [word for name, value in found.items() for word in (f"--{name}", value)]
+
+    def serves(self) -> None:
+        """It is the same process, and it answers."""
+        done = subprocess.run(
+            [*TASKSPRINT, "status", *self.client_words(), "--json"], capture_output=True, text=True, timeout=LIMIT_S
+        )
+        assert done.returncode == 0, done.stderr
+        assert json.loads(done.stdout)["coordinators"][self.address]["leading"]
+        assert self.process.poll() is None
+
+    def connect(self) -> socket.socket:
+        return socket.create_connection(("127.0.0.1", self.port), LIMIT_S)
+
+    def close(self) -> str:
+        self.process.terminate()
+        _, said = self.process.communicate(timeout=LIMIT_S)
+        return said.decode()
+
+
+@pytest.fixture(scope="module")
+def lone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lone]:
+    lone = Lone(tmp_path_factory.mktemp("lone"))
+    try:
+        yield lone
+    finally:
+        said = lone.close()
+    assert "Traceback" not in said, said
+
+
+def ended(connection: socket.socket) -> bytes:
+    """All that comes until the other side hangs up."""
+    said = b""
+    with contextlib.suppress(ConnectionResetError):
+        while data := connection.recv(65_536):
+            said += data
+    return said
+
+
+@pytest.mark.cluster
+def test_a_frame_over_the_limit_before_the_handshake(lone: Lone) -> None:
+    for start in (struct.pack("<I", HANDSHAKE_BYTES + 1), b"GET / HTTP/1.1\r\n\r\n", b"\xff" * 4, framed(b"nonsense")):
+        with lone.connect() as connection:
+            connection.sendall(start)
+            ended(connection)
+    lone.serves()
+
+
+@pytest.mark.cluster
+def test_a_wrong_version_is_told(lone: Lone) -> None:
+    with lone.connect() as connection:
+        hello = wire.Hello(WIRE_VERSION + 1, "lone", "submit", "a stranger", b"n" * 32)
+        connection.sendall(framed(wire.encode(hello)))
+        assert b"install one release everywhere" in ended(connection)
+    lone.serves()
+
+
+def greeted(lone: Lone, kind: str, sender: str) -> socket.socket:
+    """A connection behind the handshake, made by hand."""
+    side = DialerHandshake(SECRET, "lone", kind, sender, os.urandom(32))
+    connection = lone.connect()
+    connection.sendall(framed(side.begin()))
+    kept = b""
+    while not side.done:
+        kept += connection.recv(65_536)
+        while len(kept) >= 4 and len(kept) >= 4 + (size := struct.unpack_from("<I", kept)[0]):
+            payload, kept = kept[4 : 4 + size], kept[4 + size :]
+            for reply in side.receive(payload):
+                connection.sendall(framed(reply))
+    return connection
+
+
+@pytest.mark.cluster
+@pytest.mark.parametrize(
+    ("kind", "sender", "data"),
+    [
+        ("submit", "command", struct.pack("<I", FRAME_BYTES + 1)),
+        ("submit", "command", framed(b"\xc1 no message")),
+        ("submit", "command", framed(wire.encode(wire.Pong()))),
+        ("client", "client x", framed(wire.encode(wire.Peer([])))),
+        ("peer", "nobody", framed(wire.encode(wire.Peer([])))),
+        ("peer", "coordinator 1", framed(wire.encode(wire.Peer([])))),
+        ("peer", "coordinator 7", framed(wire.encode(wire.Peer([])))),
+    ],
+)
+def test_nonsense_behind_the_handshake_ends_that_link_alone(lone: Lone, kind: str, sender: str, data: bytes) -> None:
+    with greeted(lone, kind, sender) as connection:
+        connection.sendall(data)
+        ended(connection)
+    lone.serves()
+
+
+@pytest.mark.cluster
+def test_requests_that_make_no_sense_are_answered(lone: Lone, tmp_path: Path) -> None:
+    def ask(what: str) -> str:
+        async def story() -> str:
+            told: asyncio.Future[list[bytes]] = asyncio.get_running_loop().create_future()
+            handlers = Handlers(on_messages=lambda link, payloads: told.done() or told.set_result(payloads))
+            link = await connect_once(lone.address, "submit", Identity(SECRET, "lone", "command"), handlers)
+            link.send(wire.encode(wire.StatusRequest(1, what)))
+            async with asyncio.timeout(LIMIT_S):
+                (payload, *_) = await told
+            link.close()
+            answer = wire.decode_from_coordinator(payload)
+            assert isinstance(answer, wire.Answer)
+            return answer.error
+
+        return asyncio.run(story())
+
+    (tmp_path / "program.py").write_text(PROGRAM)
+    words = ["submit", "program.py", "--detach", *lone.client_words()]
+    done = subprocess.run([*TASKSPRINT, *words], cwd=tmp_path, capture_output=True, text=True, timeout=LIMIT_S)
+    job_id = done.stdout.strip()
+    assert not ask(f"why:{job_id}:1")
+    for what in ("", "nonsense", "why:", f"why:{job_id}:x", f"why:{job_id}:²", f"why:{job_id}:-1", f"job:{'0' * 32}"):
+        assert ask(what)
+    lone.serves()
+
+
+@pytest.mark.cluster
+@pytest.mark.parametrize("command", ["status", "client"])
+def test_a_wrong_secret_and_a_wrong_cluster(command: str, lone: Lone, tmp_path: Path) -> None:
+    wrong = tmp_path / "wrong"
+    wrong.touch(0o600)
+    wrong.write_bytes(SECRET[::-1])
+    said = failure(command, *lone.client_words(**{"secret-file": str(wrong)}), code=1, folder=tmp_path)
+    assert "the secrets differ: both sides must use the same secret file" in said
+    said = failure(command, *lone.client_words(cluster="other"), code=1, folder=tmp_path)
+    assert "cluster 'lone' meets cluster 'other'" in said or "cluster 'other' meets cluster 'lone'" in said
+    lone.serves()
+
+
+@pytest.mark.cluster
+def test_a_port_or_a_folder_in_use(lone: Lone, tmp_path: Path) -> None:
+    words = ["coordinator", "--id", "1", *lone.words]
+    said = failure(*words, "--data-dir", "elsewhere", code=1, folder=tmp_path)
+    assert f"{lone.address} is in use: choose another port" in said
+    said = failure(*words, "--data-dir", str(lone.data), code=1, folder=tmp_path)
+    assert "in use" in said
+    said = failure("client", *lone.client_words(listen=lone.address), code=1, folder=tmp_path)
+    assert f"{lone.address} is in use: choose another port" in said
+    lone.serves()
+
+
+@pytest.mark.cluster
+def test_a_folder_of_another_cluster_or_another_id(tmp_path: Path) -> None:
+    lone = Lone(tmp_path)
+    lone.serves()
+    lone.close()
+    before = {path: path.read_bytes() for path in lone.data.iterdir() if path.is_file() and path.name != "lock"}
+    common = ["coordinator", "--data-dir", str(lone.data), "--secret-file", str(lone.secret)]
+    peers = ["--peers", f"1={lone.address},2=127.0.0.1:9"]
+    said = failure(*common, "--id", "1", *peers, "--cluster", "other", code=1, folder=tmp_path)
+    assert "'lone'" in said and "'other'" in said
+    said = failure(*common, "--id", "2", "--peers", f"2={lone.address}", "--cluster", "lone", code=1, folder=tmp_path)
+    assert "1" in said and "2" in said
+    assert before == {path: path.read_bytes() for path in before}, "nothing is lost"
+    assert "/proc/x" in failure(*common[:1], "--data-dir", "/proc/x", *lone.words, "--id", "1", code=1, folder=tmp_path)
+    lone.process = lone.start()
+    lone.serves()
+    lone.close()
+
+
+@pytest.mark.cluster
+def test_a_clients_files_that_cannot_be_written(lone: Lone, tmp_path: Path) -> None:
+    for words in (["--folder", "/proc/x"], ["--trace", "missing/trace"]):
+        said = failure("client", *lone.client_words(), *words, code=1, folder=tmp_path)
+        assert words[1] in said
