@@ -6,10 +6,10 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from tests.storage.desk import Desk, Power, recovered
+from tests.storage.desk import SYNCERS, Desk, Power, recovered, use_syncer
 
 from tasksprint.paxos import AnyRecord, Replica, Timing
-from tasksprint.storage import journal, recovery
+from tasksprint.storage import recovery, segments
 
 TIMING = Timing(heartbeat_ms=10, election_ms=100)
 _encode = msgspec.msgpack.Encoder().encode
@@ -83,10 +83,12 @@ def a_life(folder: Path, power: Power, steps: int) -> tuple[Alone, bool]:
     return alone, gone
 
 
+@pytest.mark.parametrize("kind", SYNCERS)
 def test_power_may_go_at_each_step_of_a_rotation_that_writes_overtake(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for room in (journal, recovery):
+    use_syncer(monkeypatch, kind)
+    for room in (segments, recovery):
         monkeypatch.setattr(room, "JOURNAL_SEGMENT_BYTES", 64 * 1024)
     power = Power(monkeypatch)
     snapshots = set()
