@@ -53,6 +53,8 @@ class Program(click.Group):
         self, context: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         name = args[0]
+        if args[:2] == ["run", "miner"]:  # it has options of its own
+            return "run miner", importlib.import_module("tasksprint.cli.miner").miner, args[2:]
         if name not in COMMANDS:
             raise click.UsageError(f"no command {name!r}; there are: {', '.join(COMMANDS)}")
         return super().resolve_command(context, args)

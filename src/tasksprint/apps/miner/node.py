@@ -1,0 +1,186 @@
+"""The miner's node: one task that searches, and four that talk to the Bitcoin node.
+
+Those four run on clients with the label and the credentials, beside the slots (cores=0).  What goes wrong with the
+Bitcoin node is an answer like any other, `{"trouble": text, "wait": whether waiting may help}`: the scheduler decides
+what to do about it, and says it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import time
+from collections.abc import Callable
+from typing import Any
+
+from tasksprint.apps.miner import rpc, template
+from tasksprint.apps.miner.address import AddressError, script_of
+from tasksprint.apps.miner.block import BlockError, block_of, displayed, double_sha256
+from tasksprint.apps.miner.coinbase import CoinbaseError
+from tasksprint.apps.miner.work import identity, work_of
+from tasksprint.native import nonce
+from tasksprint.sdk import File, Node, task
+
+CHUNK_S = 0.004  # between two looks at whether the search is still wanted
+CHUNK_LEAST = 256
+SLEEP_S = 0.02
+RULES = ["segwit"]  # Core refuses a request that does not name it
+CONFIRM_S = 2.0
+BODY = "body.json"
+SAME_BLOCK = ("duplicate", "already")  # what a node says of a block that it has
+
+
+class Miner(Node):
+    def __init__(self) -> None:
+        self._chunk = 1 << 14
+        self._client = f"{socket.gethostname()}:{os.getppid()}"
+
+    # --- searching -------------------------------------------------------------------------------------------
+
+    @task
+    def search(
+        self,
+        header: str,
+        target: str,
+        start: int = 0,
+        count: int | None = None,
+        seconds: float | None = None,
+        max_hits: int = 100,
+    ) -> dict[str, Any]:
+        """The nonces of a range whose hash is at most the target.
+
+        `header`: 80 bytes in hex; `target`: a number in hex, most significant digit first.  Ends behind hit number
+        `max_hits`, or after `seconds`; `hashes` says how many nonces were searched, from `start` on, without a hole.
+        """
+        raw, limit = bytes.fromhex(header), int(target, 16)
+        end = nonce.NONCES if count is None else start + count
+        nonce.search(raw, start, end - start if end > nonce.NONCES or end < start else 0, limit)  # checks the arguments
+        kernel = nonce.choose().kernel
+        hits: list[dict[str, Any]] = []
+        began = time.monotonic()
+        place = start
+        while place < end and len(hits) < max_hits and not self.cancelled:
+            before = time.monotonic()
+            if seconds is not None and before - began >= seconds:
+                break
+            size = min(self._chunk, end - place)
+            found = nonce.search(raw, place, size, limit, max_hits=max_hits - len(hits))
+            hits += [{"nonce": each, "hash": displayed(digest)} for each, digest in found.hits]
+            place += found.hashes
+            if found.hashes == self._chunk:
+                self._adapt(time.monotonic() - before)
+        taken = time.monotonic() - began
+        self.progress(read=place - start)
+        found_all = {"hits": hits, "hashes": place - start, "seconds": round(taken, 4), "kernel": kernel}
+        return {"found": {**found_all, "client": self._client, "node": str(os.getpid())}}
+
+    def _adapt(self, taken: float) -> None:
+        """Chunks that take about CHUNK_S: a search that nobody wants any more ends soon on every machine."""
+        factor = min(max(CHUNK_S / max(taken, 1e-6), 0.5), 2.0)
+        self._chunk = max(CHUNK_LEAST, int(self._chunk * (1 + (factor - 1) / 4)))
+
+    # --- the Bitcoin node ------------------------------------------------------------------------------------
+
+    @task
+    def template(self, address: str, message: str, harder: int) -> dict[str, Any]:
+        """What to work on now."""
+        return self._asked(lambda node: self._template(node, address, message, harder, {}, rpc.ANSWER_S))
+
+    @task
+    def longpoll(self, address: str, message: str, harder: int, longpoll: str, seconds: float) -> dict[str, Any]:
+        """What to work on as soon as it is something else; the node answers when its tip changes."""
+        request = {"longpollid": longpoll}
+        return self._asked(lambda node: self._template(node, address, message, harder, request, seconds))
+
+    @task
+    def watch(self, previous: str, every: float, seconds: float) -> dict[str, Any]:
+        """The tip, as soon as it is another one, or after so many seconds."""
+
+        def look(node: rpc.Rpc) -> dict[str, Any]:
+            end = time.monotonic() + seconds
+            while True:
+                tip = str(node.call("getbestblockhash"))
+                if tip != previous or time.monotonic() >= end:
+                    return {"answer": {"tip": tip}}
+                self._sleep(every)
+
+        return self._asked(look)
+
+    @task
+    def submit(self, body: File, header: str, coinbase: str, identity: str) -> dict[str, Any]:
+        """Give the block to the node, and find out what became of it.  Doing it twice changes nothing."""
+        return self._asked(lambda node: {"answer": self._submit(node, body, header, coinbase, identity)})
+
+    def _asked(self, ask: Callable[[rpc.Rpc], dict[str, Any]]) -> dict[str, Any]:
+        try:
+            return ask(rpc.Rpc.from_environment(lambda: not self.cancelled))
+        except rpc.Unwanted:
+            return {}
+        except (rpc.Misconfigured, AddressError, CoinbaseError) as error:
+            return {"answer": {"trouble": str(error), "wait": False}}
+        except (rpc.Unreachable, rpc.RpcError, template.TemplateError) as error:
+            return {"answer": {"trouble": str(error), "wait": True}}
+
+    def _sleep(self, seconds: float) -> None:
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            if self.cancelled:
+                raise rpc.Unwanted
+            time.sleep(min(SLEEP_S, seconds))
+
+    def _template(
+        self, node: rpc.Rpc, address: str, message: str, harder: int, request: dict[str, str], seconds: float
+    ) -> dict[str, Any]:
+        chain = node.call("getblockchaininfo")
+        name = str(chain.get("chain", "")) if isinstance(chain, dict) else ""
+        pay_to = script_of(address, name)
+        asked = {"rules": RULES, "capabilities": ["coinbasevalue", "longpoll"], **request}
+        got = template.parse(node.call("getblocktemplate", asked, limit_s=seconds))
+        transactions = [transaction.data for transaction in got.transactions]
+        work = work_of(got, pay_to, message.encode(), harder)
+        (self.folder / BODY).write_text(json.dumps([each.hex() for each in transactions]))
+        return {"answer": {"work": {**work, "chain": name}}, "body": File(BODY)}
+
+    def _submit(self, node: rpc.Rpc, body: File, header: str, coinbase: str, wanted: str) -> dict[str, Any]:
+        transactions = [bytes.fromhex(each) for each in json.loads(body.read_text())]
+        if identity(transactions) != wanted:
+            return {"status": "lost", "reason": "the client that held the block's transactions died"}
+        raw = bytes.fromhex(header)
+        try:
+            whole = block_of(raw, bytes.fromhex(coinbase), transactions)
+        except BlockError as error:
+            return {"status": "rejected", "reason": str(error)}
+        try:
+            said = node.call("submitblock", whole.hex())
+        except rpc.RpcError as error:
+            said = error.message
+        return self._verdict(node, displayed(double_sha256(raw)), "" if said is None else str(said))
+
+    def _verdict(self, node: rpc.Rpc, name: str, said: str) -> dict[str, Any]:
+        """Only the chain tells: an answer of null may mean a side chain, and "duplicate" may mean that we have won."""
+        reason = said.removeprefix("rejected: ")
+        end = time.monotonic() + CONFIRM_S
+        while True:
+            tip = str(node.call("getbestblockhash"))
+            if tip == name:
+                return {"status": "accepted", "reason": reason, "tip": tip}
+            known = self._known(node, name)
+            if known is not None and known > 0:  # somebody has built on it already
+                return {"status": "accepted", "reason": reason, "tip": tip}
+            if known is not None and known < 0:
+                return {"status": "stale", "reason": reason or "another block is the tip", "tip": tip}
+            settled = reason not in ("", "inconclusive") and not any(word in reason for word in SAME_BLOCK)
+            if settled or time.monotonic() > end:
+                stale = "stale" in reason or "prevblk" in reason or "inconclusive" in reason
+                return {"status": "stale" if stale else "rejected", "reason": reason or "not known", "tip": tip}
+            self._sleep(SLEEP_S)
+
+    def _known(self, node: rpc.Rpc, name: str) -> int | None:
+        """How many blocks deep it is in the best chain, from 1 on; -1 on a side chain; None where it is not known."""
+        try:
+            row = node.call("getblockheader", name)
+        except rpc.RpcError:
+            return None
+        depth = row.get("confirmations") if isinstance(row, dict) else None
+        return depth if isinstance(depth, int) else None

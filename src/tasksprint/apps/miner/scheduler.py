@@ -1,0 +1,372 @@
+"""The miner's scheduler: work from a Bitcoin node to every core, and blocks back.
+
+It has copies on several coordinators, which must decide alike, so it never talks to the Bitcoin node: tasks do, on
+clients with the label, and their answers come through the log like every other event.  Three of them run side by side:
+a longpoll (never two), a plain watch of the tip beside it (a longpoll may stay silent for ever), and submissions, which
+wait for nothing.
+
+What is keyed by what: work by its previous block.  New work on the same block is used for units that are given out from
+then on; units at hand run out (they take UNIT_S at most), for a hit in them counts as much as before.  Work on another
+block ends everything of the old one.  A template that takes us back to a block that we have left may be a late answer,
+or a reorg: so the node is asked once more, and that answer counts.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import Any
+
+from tasksprint.apps.miner.block import displayed, double_sha256, with_nonce
+from tasksprint.apps.miner.ranges import Ranges
+from tasksprint.apps.miner.tally import Tally
+from tasksprint.apps.miner.work import header, paid
+from tasksprint.sdk import Scheduler, Task
+
+UNIT_S = 2.0  # a node works so long on a unit; at first less, until it is known how many nodes there are
+FIRST_UNIT_S = 0.25
+UNITS_PER_CLIENT = 4
+WATCH_S = 20.0  # a watch of the tip ends after this, and the next begins
+RETRY_S, RETRY_MAX_S = 0.25, 5.0
+LEFT_KEPT = 32  # blocks that we have worked on top of
+HITS_KEPT = 64  # that wait for a submission
+REJECTED_MAX = 20  # in a row: something is wrong that searching does not mend
+FAILED_MAX = 10  # searches in a row
+GRACE_S = 60.0  # for answers of the Bitcoin node
+
+
+class Mine(Scheduler):
+    """args: see `command.arguments`."""
+
+    def init(self, args: dict[str, Any]) -> None:
+        self.args = args
+        self.tally = Tally.new()
+        self.previous = ""  # the block that we work on top of
+        self.source = 0  # the task that fetched the work, and holds its transactions; 0: there is no work
+        self.held: list[int] = []  # earlier such tasks: units and submissions of theirs may be under way
+        self.works: dict[str, Any] = {}  # by source
+        self.work_at = 0.0
+        self.longpoll_id = ""
+        self.open: list[list[int]] = []
+        self.extranonce = int(args["extranonce"])
+        self.left: list[str] = []
+        self.searches: dict[int, Any] = {}  # task → [source, extranonce, start]
+        self.clients: list[str] = []
+        self.asked: dict[int, str] = {}  # task → template | checked | longpoll
+        self.watching = 0
+        self.submitting: dict[int, Any] = {}  # task → hit
+        self.hits: list[Any] = []  # of the same block, behind the one that is being submitted
+        self.again: list[Any] = []  # hits whose submission met a node that did not answer
+        self.tries = 0
+        self.rejected = self.failures = 0
+        self.over = ""
+        self.ask("template")
+        self.set_timer("second", 1.0)
+        if args["stop_after"]:
+            self.set_timer("stop", args["stop_after"])
+
+    @property
+    def work(self) -> dict[str, Any] | None:
+        """What is being searched."""
+        return self.works.get(str(self.source))
+
+    # --- asking the Bitcoin node ---------------------------------------------------------------------------------
+
+    def aside(self, name: str, args: dict[str, Any], limit_s: float, **more: Any) -> Task:
+        """A task beside the slots, where the credentials are."""
+        keys, labels = ["answer"], [self.args["label"]]
+        return self.start_task(name, args, keys=keys, labels=labels, cores=0, retries=0, timeout_s=limit_s, **more)
+
+    def ask(self, kind: str) -> None:
+        if kind in self.asked.values():
+            return
+        about = {name: self.args[name] for name in ("address", "message", "harder")}
+        if kind == "longpoll":
+            seconds = self.args["longpoll"]
+            asked = {**about, "longpoll": self.longpoll_id, "seconds": seconds}
+            task = self.aside("longpoll", asked, seconds + GRACE_S)
+        else:
+            task = self.aside("template", about, GRACE_S)
+        self.asked[task.number] = kind
+
+    def watch(self) -> None:
+        if self.watching:
+            self.kill_task(Task(self.watching, "watch"))
+        about = {"previous": self.previous, "every": self.args["poll"], "seconds": WATCH_S}
+        self.watching = self.aside("watch", about, WATCH_S + GRACE_S).number
+
+    def trouble(self, answer: dict[str, Any]) -> None:
+        """The Bitcoin node gave no answer that helps: wait, and ask again; or end, where waiting does not help."""
+        text = str(answer["trouble"])
+        if not answer["wait"] and not self.previous and not self.left:
+            self.fail(text)
+            return
+        self.tally["trouble"] = text
+        self.tell()
+        self.tries += 1
+        self.set_timer("retry", min(RETRY_S * 2 ** min(self.tries, 10), RETRY_MAX_S))
+
+    # --- what comes back -----------------------------------------------------------------------------------------
+
+    def task_done(self, task: Task, values: dict[str, Any]) -> None:
+        if task.name == "search":
+            self.release(task)
+            self.searched(task.number, values["found"])
+            return
+        self.end_of_aside(task, values.get("answer") or {"trouble": f"{task.name} gave no answer", "wait": True})
+
+    def task_failed(self, task: Task, error: str) -> None:
+        if task.name == "search":
+            _, extranonce, start = self.searches.pop(task.number)
+            Ranges.give_back(self.open, extranonce, start)
+            self.failures += 1
+            if self.failures >= FAILED_MAX:
+                self.fail(f"searches fail: {error}")
+            else:
+                self.fill()
+            return
+        self.end_of_aside(task, {"trouble": f"{task.name} failed: {error}", "wait": True})
+
+    def end_of_aside(self, task: Task, answer: dict[str, Any]) -> None:
+        kind = self.asked.pop(task.number, task.name)
+        if task.name == "submit":
+            self.release(task)
+            self.submitted(self.submitting.pop(task.number), answer)
+            return
+        if task.name == "watch":
+            self.watching = 0
+        if "trouble" in answer:
+            self.release(task)
+            self.trouble(answer)
+            return
+        self.tries = 0
+        self.tally["trouble"] = ""
+        if task.name == "watch":
+            self.release(task)
+            if answer["tip"] != self.previous:
+                self.ask("template")
+            else:
+                self.watch()
+        else:
+            self.arrived(task.number, answer["work"], kind)
+
+    def arrived(self, source: int, work: dict[str, Any], kind: str) -> None:
+        """A template."""
+        known = work["previous"] == self.previous
+        self.longpoll_id = work["longpoll"]
+        if not known and work["previous"] in self.left and kind != "checked":
+            self.release(Task(source, kind))
+            self.ask("checked")  # a late answer, or a reorg
+        elif known and self.is_fresh(work):
+            self.release(Task(source, kind))
+        else:
+            self.begin(source, work, anew=not known)
+        if kind == "longpoll" and known:
+            self.set_timer("longpoll", 1.0)  # only the transactions changed: no need to hurry
+        else:
+            self.ask_longpoll()
+
+    def is_fresh(self, work: dict[str, Any]) -> bool:
+        """Whether what we have is as good."""
+        mine = self.work
+        same = mine is not None and mine["identity"] == work["identity"]
+        return same and self.now - self.work_at < self.args["max_age"] / 2
+
+    def ask_longpoll(self) -> None:
+        if self.longpoll_id:
+            self.ask("longpoll")
+
+    def begin(self, source: int, work: dict[str, Any], anew: bool) -> None:
+        """Work on this from now on."""
+        if anew:
+            self.leave()
+        elif self.source:
+            self.held.append(self.source)
+        self.previous, self.source, self.work_at = work["previous"], source, self.now
+        self.works[str(source)] = work
+        self.open = []
+        self.tidy()
+        self.tally.update(height=work["height"], difficulty=work["difficulty"], chain=work["chain"])
+        self.fill()
+        if anew or not self.watching:
+            self.watch()
+        if anew:
+            self.tell()
+
+    def leave(self) -> None:
+        """Nothing of the block that we work on is wanted any more, save the submissions under way."""
+        for number in self.searches:
+            self.kill_task(Task(number, "search"))
+        self.searches.clear()
+        self.tally["stale"] += len(self.again)
+        self.hits, self.again = [], []
+        if self.source:
+            self.held.append(self.source)
+        if self.previous:
+            self.left = [*self.left, self.previous][-LEFT_KEPT:]
+        self.previous, self.source = "", 0
+
+    def tidy(self) -> None:
+        """Let go of transactions that no unit and no submission needs."""
+        needed = {row[0] for row in self.searches.values()} | {self.source}
+        needed |= {hit[0] for hit in (*self.submitting.values(), *self.hits, *self.again)}
+        for source in [each for each in self.held if each not in needed]:
+            self.held.remove(source)
+            self.works.pop(str(source), None)
+            self.release(Task(source, "template"))
+
+    # --- searching -----------------------------------------------------------------------------------------------
+
+    def fill(self) -> None:
+        """A unit for each node, and one behind it."""
+        work = self.work
+        if work is None or self.over or self.hits:
+            return
+        nodes = Tally.nodes(self.tally, self.now)
+        wanted = max(UNITS_PER_CLIENT * len(self.clients), 2 * nodes + 2)
+        seconds = self.args["unit"] if nodes else FIRST_UNIT_S
+        while len(self.searches) < wanted:
+            extranonce, start, self.extranonce = Ranges.take(self.open, self.extranonce)
+            raw = header(work, extranonce).hex()
+            about = {"header": raw, "target": work["target"], "start": start, "seconds": seconds, "max_hits": 1}
+            task = self.start_task("search", about, keys=["found"])
+            self.searches[task.number] = [self.source, extranonce, start]
+
+    def searched(self, number: int, found: dict[str, Any]) -> None:
+        source, extranonce, start = self.searches.pop(number)
+        self.failures = 0
+        Tally.searched(self.tally, found, self.now)
+        if self.args["log"]:
+            unit = [source, extranonce, start, found["hashes"], [each["nonce"] for each in found["hits"]]]
+            say("unit", unit)
+        if source == self.source:
+            Ranges.give_back(self.open, extranonce, start + found["hashes"])
+        for each in found["hits"]:
+            self.hit(source, extranonce, each["nonce"])
+        self.fill()
+        if self.held:
+            self.tidy()
+
+    # --- blocks --------------------------------------------------------------------------------------------------
+
+    def hit(self, source: int, extranonce: int, nonce: int) -> None:
+        """Submit at once; a second one of the same block waits until it is known what became of the first."""
+        if self.submitting or self.again:
+            self.hits = [*self.hits, [source, extranonce, nonce]][:HITS_KEPT]
+        else:
+            self.tally["found"] += 1
+            self.submit([source, extranonce, nonce])
+
+    def submit(self, hit: list[int]) -> None:
+        source, extranonce, nonce = hit
+        work = self.works[str(source)]
+        raw = with_nonce(header(work, extranonce), nonce)
+        coinbase = paid(work, extranonce).whole.hex()
+        about = {"header": raw.hex(), "coinbase": coinbase, "identity": work["identity"]}
+        body = [Task(source, "template")["body"]]
+        task = self.aside("submit", about, GRACE_S, prerequisites=body, side_effects=True)
+        self.submitting[task.number] = hit
+        say("hit", {"hash": displayed(double_sha256(raw)), "height": work["height"], "task": task.number})
+
+    def submitted(self, hit: list[int], answer: dict[str, Any]) -> None:
+        work = self.works[str(hit[0])]
+        name = displayed(double_sha256(with_nonce(header(work, hit[1]), hit[2])))
+        if "trouble" in answer:
+            if self.previous == work["previous"]:
+                self.again.append(hit)
+            else:
+                self.tally["stale"] += 1
+            self.trouble(answer)
+            return
+        status, reason = answer["status"], str(answer.get("reason", ""))
+        self.tally["trouble"] = ""
+        say("block", {"hash": name, "height": work["height"], "status": status, "reason": reason})
+        self.tally["last"] = f"block {work['height']} {name[:16]}… {status}" + (f" ({reason})" if reason else "")
+        if status == "accepted":
+            self.accepted(name, work)
+        else:
+            self.tally["stale" if status == "stale" else "rejected"] += 1
+            self.refused(status, reason)
+        self.tidy()
+        self.tell()
+
+    def accepted(self, name: str, work: dict[str, Any]) -> None:
+        self.rejected = 0
+        self.tally["accepted"] += 1
+        self.tally["blocks"] = [*self.tally["blocks"], name][-1000:]
+        if self.args["blocks"] and self.tally["accepted"] >= self.args["blocks"]:
+            self.end("blocks")
+            return
+        if self.previous == work["previous"]:
+            self.leave()
+            self.ask("template")
+
+    def refused(self, status: str, reason: str) -> None:
+        self.rejected = self.rejected + 1 if status != "stale" else 0
+        if self.rejected >= REJECTED_MAX:
+            self.fail(f"the Bitcoin node rejected {self.rejected} blocks in a row, the last one because: {reason}")
+            return
+        self.ask("template")
+        if self.hits and status != "stale":
+            source, extranonce, nonce = self.hits.pop(0)
+            self.hit(source, extranonce, nonce)
+        elif status == "stale":
+            self.hits = []
+        self.fill()
+
+    # --- clients and time ----------------------------------------------------------------------------------------
+
+    def client_joined(self, client: str) -> None:
+        if client not in self.clients:
+            self.clients.append(client)
+        self.fill()
+
+    def client_dead(self, client: str) -> None:
+        if client in self.clients:
+            self.clients.remove(client)
+
+    def timer(self, name: str) -> None:
+        if name == "stop":
+            self.over = "stop"
+            if not self.submitting and not self.again:
+                self.end("time")
+        elif name == "longpoll":
+            self.ask_longpoll()
+        elif name == "retry":
+            self.retry()
+        elif name == "second":
+            self.second()
+
+    def retry(self) -> None:
+        again, self.again = self.again, []
+        for each in again:
+            self.submit(each)
+        if not self.source:
+            self.ask("template")
+            return
+        self.ask_longpoll()
+        if not self.watching:
+            self.watch()
+
+    def second(self) -> None:
+        self.set_timer("second", 1.0)
+        if self.over and not self.submitting and not self.again:
+            self.end("time")
+            return
+        if self.source and self.now - self.work_at >= self.args["max_age"]:
+            self.ask("template")
+        self.fill()
+        if Tally.due(self.tally, self.now):
+            self.tell()
+
+    def tell(self) -> None:
+        """A line with everything, for whoever shows it."""
+        say("miner", Tally.line(self.tally, self.now))
+
+    def end(self, why: str) -> None:
+        self.tell()
+        self.finish({**Tally.line(self.tally, self.now), "blocks": self.tally["blocks"], "ended": why})
+
+
+def say(what: str, value: Any) -> None:
+    print(f"{what} {json.dumps(value)}", file=sys.stderr, flush=True)
