@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from tasksprint.apps.roots.problem import Array, Meter, norms
+from tasksprint.apps.roots.problem import Array, Cubed, Meter, norms
 
 DIFFERENCE = 1e-7
 STEP_MAX = 0.5  # of the box, per step
@@ -44,7 +44,7 @@ class Descent:
         return norms(self.residuals)
 
 
-def descend(meter: Meter, starts: Array, residuals: Array | None, quiet: float, cost_max: int) -> Descent:
+def descend(meter: Meter | Cubed, starts: Array, residuals: Array | None, quiet: float, cost_max: int) -> Descent:
     """Polish all starts; `residuals` at the starts are not evaluated again when they are known."""
     count, dimensions = starts.shape
     known = residuals is not None
@@ -75,7 +75,7 @@ def descend(meter: Meter, starts: Array, residuals: Array | None, quiet: float, 
     return run
 
 
-def _renew(meter: Meter, run: Descent, rows: NDArray[np.int64]) -> None:
+def _renew(meter: Meter | Cubed, run: Descent, rows: NDArray[np.int64]) -> None:
     """Jacobians by differences, each step into the box."""
     if not rows.size:
         return
@@ -96,7 +96,7 @@ def _renew(meter: Meter, run: Descent, rows: NDArray[np.int64]) -> None:
     run.fresh[rows] = True
 
 
-def _turn(meter: Meter, run: Descent, rows: NDArray[np.int64], quiet: float) -> NDArray[np.bool_]:
+def _turn(meter: Meter | Cubed, run: Descent, rows: NDArray[np.int64], quiet: float) -> NDArray[np.bool_]:
     """One step of each row; tells whose Jacobian should be made anew."""
     at, residuals, jacobians = run.positions[rows], run.residuals[rows], run.jacobians[rows]
     steps = _steps(at, residuals, jacobians, run.damping[rows])

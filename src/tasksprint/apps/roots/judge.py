@@ -66,7 +66,7 @@ def is_root(meter: Meter, at: Array, size: float, quiet: float, keys: Keys, numb
     far = norms(meter(around(at, ways, FAR)))
     close, distant = float(np.median(near)), float(np.median(far))
     if close <= quiet and distant <= quiet:
-        return Verdict(False, plateau=size <= quiet)
+        return Verdict(False, plateau=size <= quiet and is_plateau(meter, at, quiet, ways))
     if not size <= FAR_RATIO * distant:
         return Verdict(False)
     return Verdict(size <= 100.0 * quiet or size <= NEAR_RATIO * close)
@@ -124,7 +124,7 @@ def twin_of(meter: Meter, at: Array, residuals: Array, weak: tuple[Array, Array]
 
 
 def order_on_line(meter: Meter, at: Array, quiet: float) -> int:
-    """To which order one function of one unknown vanishes: how fast it grows away from the root; 0 when it is not clear."""
+    """To which order one function of one unknown vanishes: how fast it grows away; 0 when it is not clear."""
     for step in (1e-6, 1e-4, 1e-2):
         points = around(at, np.array([[1.0], [-1.0]]), step)
         points = np.concatenate([points, around(at, np.array([[1.0], [-1.0]]), 2 * step)])
@@ -159,13 +159,20 @@ def is_continuum(meter: Meter, at: Array, free: Array, quiet: float) -> bool:
     return False
 
 
-def is_plateau(meter: Meter, at: Array, quiet: float) -> bool:
-    """In one unknown: zero to both sides, or to one, over a visible length, and not merely a flat power."""
-    for sign in (1.0, -1.0):
-        points = at + sign * np.array(WALK)[:, None]
+def is_plateau(meter: Meter, at: Array, quiet: float, ways: Array | None = None) -> bool:
+    """Zero to one side at least, over a visible length: nothing but rounding noise.
+
+    A tail that fades away, or a high power, is as small as noise but not as irregular: there the residual goes one way
+    only, and is never exactly zero.
+    """
+    for way in np.array([[1.0], [-1.0]]) if ways is None else ways:
+        points = at + np.array(WALK)[:, None] * way
         if points.min() < 0.0 or points.max() > 1.0:
             continue
-        sizes = norms(meter(points))
-        if (sizes <= quiet).all() and not (sizes[0] > 0.0 and sizes[2] > 16.0 * sizes[0]):
+        sizes = norms(meter(np.concatenate([at[None], points])))
+        steps = np.diff(np.minimum(sizes, 1e300))
+        regular = sizes.min() > 0.0 and ((steps > 0).all() or (steps < 0).all())
+        power = sizes[1] > 0.0 and (steps[1:] > 0).all() and sizes[3] > 16.0 * sizes[1]
+        if (sizes <= quiet).all() and not regular and not power:
             return True
     return False

@@ -28,6 +28,7 @@ TOUCH_TURNS_MAX = 60
 GOLDEN = 0.381966011250105
 RESOLUTION = 2.0**-52
 SMALL = 1e-3  # |f| at a root over |f| at the ends that it was found from
+LEVEL = 0.95  # a share of the ends: a middle that is not lower lies over a near miss
 NARROW = 1e-9  # a touching triple this narrow is as good as it gets: its values differ by rounding only
 
 
@@ -150,15 +151,20 @@ class Touch:
     value: Array
     root: Flags
     met: Flags  # the sign changed on the way
+    unfinished: Flags  # the allowance was not enough
+    corners: Array  # the three points that are left, and their values: (n, 6)
     brackets: Brackets
 
 
-def approach(meter: Meter, triples: Triples, quiet: float) -> Touch:
-    """Look for the point nearest to zero within each triple."""
+def approach(meter: Meter, triples: Triples, quiet: float, level: Array | None = None) -> Touch:
+    """Look for the point nearest to zero within each triple.
+
+    `level` is how large |f| is around each triple, for those that were looked into before and have low ends already.
+    """
     left, best, right = triples.positions.T.copy()
     sign = np.sign(triples.values[:, 1])
     f_left, f_best, f_right = (sign[:, None] * triples.values).T.copy()
-    reference = np.minimum(f_left, f_right)
+    reference = np.minimum(f_left, f_right) if level is None else np.maximum(np.minimum(f_left, f_right), level)
     live, met = np.ones(len(best), dtype=bool), np.zeros(len(best), dtype=bool)
     past = [f_best.copy()]
     brackets = Brackets.empty()
@@ -177,10 +183,12 @@ def approach(meter: Meter, triples: Triples, quiet: float) -> Touch:
         _update(rows, x, fx, left, f_left, best, f_best, right, f_right)
         past.append(f_best.copy())
         live &= ~met & (f_best > quiet * 1e-3) & (right - left > NARROW) & (f_best > 0)
-        if turn >= 5:  # near a root the ends stay high above the middle; over a near miss all three come level
-            live &= (f_best < 0.8 * past[-5]) | (f_best < 0.25 * np.maximum(f_left, f_right))
-    root = ~met & ((f_best <= quiet) | ((f_best <= SMALL * reference) & (right - left <= 2 * NARROW)))
-    return Touch(best, sign * f_best, root, met, brackets)
+        if turn >= 6:  # near a root the ends stay high above the middle; over a near miss all three come level
+            live &= (f_best < 0.8 * past[-7]) | (f_best < 0.25 * np.maximum(f_left, f_right))
+    sharp = (f_best <= SMALL * reference) & (f_best < LEVEL * np.maximum(f_left, f_right))
+    root = ~met & ((f_best <= quiet) | (sharp & (right - left <= 2 * NARROW)))
+    corners = np.stack([left, best, right, sign * f_left, sign * f_best, sign * f_right], axis=1)
+    return Touch(best, sign * f_best, root, met, live & ~root & ~met, corners, brackets)
 
 
 def _proposals(a: Array, fa: Array, b: Array, fb: Array, c: Array, fc: Array, golden: bool) -> Array:

@@ -30,7 +30,7 @@ class Problem:
     lo: tuple[float, ...]
     hi: tuple[float, ...]
     bits: int = 32
-    epsilon: float = 1e-3
+    epsilon: float = 1e-5
     closeness: float = 1e-2
     callable: str = ""  # an import path, module:function, instead of formulas
     equations: int = 0  # how many values the function gives; of formulas, as many as there are
@@ -116,6 +116,21 @@ class Meter:
             values = self.function(self.problem.points(units[:allowed]))
             out[:allowed] = np.where(np.isnan(values), np.inf, values)
         return out
+
+
+class Cubed:
+    """The same meter, with the residuals cubed: zero in the same places, and smooth where they are cube roots."""
+
+    def __init__(self, meter: Meter) -> None:
+        self.meter, self.problem, self.equations = meter, meter.problem, meter.equations
+
+    @property
+    def left(self) -> int:
+        return self.meter.left
+
+    def __call__(self, units: Array) -> Array:
+        with np.errstate(over="ignore"):
+            return np.asarray(self.meter(units) ** 3)
 
 
 def norms(residuals: Array) -> Array:

@@ -291,7 +291,7 @@ class Search:
     def _cluster_cost(self) -> int:
         if not self.options["polish"]:
             return 200 + 150 * self.dimensions
-        return 60 * self.dimensions + (60 if self.equations == 1 else 30)
+        return 60 + 60 * self.dimensions if self.equations == 1 else 40 + 110 * self.dimensions
 
     def needed(self) -> set[int]:
         """Tasks whose populations may still be asked for."""

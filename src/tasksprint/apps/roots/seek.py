@@ -14,7 +14,7 @@ from tasksprint.apps.roots.descent import FOUND, MET, descend
 from tasksprint.apps.roots.evolve import neighbours
 from tasksprint.apps.roots.findings import Work
 from tasksprint.apps.roots.population import Population
-from tasksprint.apps.roots.problem import Array, norms
+from tasksprint.apps.roots.problem import Array, Cubed, norms
 from tasksprint.apps.roots.simplex import Simplexes
 from tasksprint.native import genome
 
@@ -89,7 +89,7 @@ def polish(work: Work, at: Array, residuals: Array, spread: float) -> None:
         return
     work.polished += len(at)
     if work.meter.equations == 1 and work.problem.dimensions > 1 and not _changes_sign(residuals):
-        _by_simplexes(work, at, residuals, spread)
+        by_simplexes(work, at, residuals, spread)
     else:
         _by_descent(work, at, residuals)
 
@@ -116,7 +116,17 @@ def _by_descent(work: Work, at: Array, residuals: Array | None) -> None:
         _by_descent(work, np.array(twins), None)
 
 
-def _by_simplexes(work: Work, at: Array, residuals: Array, spread: float) -> None:
+def by_cubes(work: Work, at: Array, residuals: Array) -> None:
+    """Least squares on cubed residuals: for roots where the curve stands upright, as a cube root does."""
+    meter = Cubed(work.meter)
+    run = descend(meter, at, residuals**3, 1e-45, polish_limit(work.problem.dimensions, 2))
+    for row in range(len(at)):
+        size = float(norms(run.residuals[row : row + 1])[0])
+        if size <= 1e-12 and work.continuum is None:
+            work.candidate(run.positions[row], np.cbrt(run.residuals[row]))
+
+
+def by_simplexes(work: Work, at: Array, residuals: Array, spread: float) -> None:
     legs = np.full(at.shape, min(0.05, 0.5 * spread))
     run = Simplexes(work.meter, at, norms(residuals), legs, work.quiet, work.places())
     run.run(polish_limit(work.problem.dimensions, 1))
@@ -127,6 +137,6 @@ def _by_simplexes(work: Work, at: Array, residuals: Array, spread: float) -> Non
         if run.state[row] == MET:
             work.sight(run.best[row])
             continue
-        found = run.state[row] == FOUND and work.candidate(run.best[row], np.array([size]))
+        found = run.state[row] == FOUND and work.candidate(run.best[row], run.residuals(row))
         if not found:
             work.leave_open(run.best[row], size, float(min(spread, 4.0 * run.extent()[row])))

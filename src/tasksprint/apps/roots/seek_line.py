@@ -61,8 +61,8 @@ def seek(work: Work, samples: Population, tries: int = TRIES_MAX) -> Population:
     low, high = work.cell_low[0] - FLANK * 4, work.cell_high[0] + FLANK * 4
     _complete(work)
     samples, zeros = _apart(work, samples)
-    for at in zeros:
-        _keep_zero(work, samples, at)
+    for at, value in zeros:
+        _keep_zero(work, at, value)
         if work.continuum is not None:
             return samples
     near = [root for root in work.all_roots() if low <= root.at[0] <= high]
@@ -72,24 +72,27 @@ def seek(work: Work, samples: Population, tries: int = TRIES_MAX) -> Population:
     room = max(1, work.meter.left // CROSS_COST)  # those left over stand in the samples of the next visit
     rows_kept = np.flatnonzero(real)[:room]
     chosen = line.Brackets(*(column[rows_kept] for column in (found.a, found.fa, found.b, found.fb)))
-    samples = Population.joined([samples, _cross(work, chosen, _level(chosen, positions, values))])
+    samples = Population.joined([samples, _cross(work, chosen, _level(chosen.a, chosen.b, positions, values))])
     return _touch(work, samples, positions, values, rows, tries)
 
 
-def _apart(work: Work, samples: Population) -> tuple[Population, list[float]]:
+def _apart(work: Work, samples: Population) -> tuple[Population, list[tuple[float, float]]]:
     """Samples that are zero already are roots (or a continuum), not samples."""
     nothing = np.abs(samples.residuals[:, 0]) <= work.quiet
-    zeros = samples.points[nothing, 0]
-    return samples.chosen(~nothing), sorted(zeros.tolist())
+    zeros = zip(samples.points[nothing, 0].tolist(), samples.residuals[nothing, 0].tolist(), strict=True)
+    return samples.chosen(~nothing), sorted(zeros)
 
 
-def _keep_zero(work: Work, samples: Population, at: float) -> None:
+def _keep_zero(work: Work, at: float, value: float) -> None:
     place = np.array([at])
     if any(abs(root.at[0] - at) <= SAME for root in work.all_roots()):
         return
     if judge.is_plateau(work.meter, place, work.quiet):
         work.continuum = [at]
         return
+    far = work.meter(judge.around(place, np.array([[1.0], [-1.0]]), judge.FAR))[:, 0]
+    if value != 0.0 and not abs(value) <= judge.FAR_RATIO * np.abs(far).max():
+        return  # a tail that fades away, not a root
     sides = work.meter(np.clip(place + np.array([[-1e-7], [1e-7]]), 0.0, 1.0))[:, 0]
     signs = np.where(np.array([at <= 0.0, at >= 1.0]), sides[::-1], sides)
     if not np.isfinite(signs).all():
@@ -119,11 +122,11 @@ def _keep(work: Work, at: float, value: float, kind: str, signs: tuple[float, fl
     work.hits += 1
 
 
-def _level(brackets: line.Brackets, positions: Array, values: Array) -> Array:
-    """How large |f| is around each bracket, among the samples there."""
+def _level(low: Array, high: Array, positions: Array, values: Array) -> Array:
+    """How large |f| is around each stretch, among the samples there."""
     size = np.where(np.isfinite(values), np.abs(values), 0.0)
-    begins = np.searchsorted(positions, brackets.a - AROUND) - LOCAL
-    ends = np.searchsorted(positions, brackets.b + AROUND) + LOCAL
+    begins = np.searchsorted(positions, low - AROUND) - LOCAL
+    ends = np.searchsorted(positions, high + AROUND) + LOCAL
     return np.array([size[max(0, begin) : end].max() for begin, end in zip(begins, ends, strict=True)])
 
 
@@ -178,7 +181,8 @@ def _touch(
     chosen = triples.chosen(np.array(order))
     samples.tried[middle[order]] = True
     work.polished += len(order)
-    done = line.approach(work.meter, chosen, work.quiet)
+    around = _level(chosen.positions[:, 0], chosen.positions[:, 2], positions, values)
+    done = line.approach(work.meter, chosen, work.quiet, around)
     for row in np.flatnonzero(done.root):
         sign = float(np.sign(chosen.values[row, 1]))
         if work.meter.left >= 6 and judge.is_plateau(work.meter, done.position[row : row + 1], work.quiet):
@@ -186,14 +190,18 @@ def _touch(
             return samples
         _keep(work, float(done.position[row]), float(done.value[row]), judge.TANGENTIAL, (sign, sign))
     unfinished = _cross(work, done.brackets)
-    missed = np.flatnonzero(~done.root & ~done.met & np.isfinite(done.value))
+    missed = np.flatnonzero(~done.root & ~done.met & ~done.unfinished & np.isfinite(done.value))
     work.misses += len(missed)
     for row in missed:
         spread = float(chosen.positions[row, 2] - chosen.positions[row, 0])
         work.leave_open(done.position[row : row + 1], abs(float(done.value[row])), spread)
     bottoms = Population.fresh(done.position[missed, None], done.value[missed, None])
     bottoms.tried[:] = True
-    return Population.joined([samples, bottoms, unfinished])
+    corners = done.corners[done.unfinished]
+    places, heights = corners[:, :3].reshape(-1), corners[:, 3:].reshape(-1)
+    finite = np.isfinite(heights)
+    corner = Population.fresh(places[finite, None], heights[finite, None])  # for the next visit to go on from
+    return Population.joined([samples, bottoms, unfinished, corner])
 
 
 def _depths(work: Work, triples: line.Triples, positions: Array, values: Array) -> Array:

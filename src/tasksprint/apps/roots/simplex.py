@@ -50,6 +50,12 @@ class Simplexes:
     def value(self) -> Array:
         return self.values[:, 0]
 
+    def residuals(self, row: int) -> Array:
+        """Of the best corner: of one equation its size, of several they are evaluated once more."""
+        if self.meter.equations == 1:
+            return self.values[row, :1]
+        return self.meter(self.best[row : row + 1])[0]
+
     def extent(self) -> Array:
         """How far the corners are from the best one."""
         return np.asarray(np.abs(self.corners[:, 1:] - self.corners[:, :1]).max(axis=(1, 2)))

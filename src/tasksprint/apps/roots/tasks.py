@@ -173,7 +173,7 @@ def close(work: Work, samples: Population, cluster: Mapping[str, Any], number: i
     filled[0] = at
     members = Population.joined([samples.chosen(rows), Population.fresh(filled, work.meter(filled))])
     keys = type(work.keys)(work.keys.seed, genome.stream(work.keys.seed, work.keys.task, number, FILL))
-    room = (share - len(filled)) * 3 // 4 if work.polish else share - len(filled)
+    room = (share - len(filled)) // 2 if work.polish else share - len(filled)
     target = work.quiet if work.polish else 0.3 * work.problem.epsilon
     points, residuals, left = close_in(
         work.meter, members.points, members.residuals, keys, work.problem.bits, target, room
@@ -198,8 +198,12 @@ def settle(work: Work, last: Population, spread: float, left: float, end: int) -
         order = np.argsort(last.points[:, 0], kind="stable")
         seek_line.seek(work, last.chosen(order), tries=4)
         return
-    found = len(work.open)
+    found, before = len(work.open), work.hits
     seek.polish(work, last.points[:1], last.residuals[:1], max(left, 1e-7))
+    if work.hits == before and work.meter.equations > 1 and work.continuum is None:
+        seek.by_cubes(work, last.points[:1], last.residuals[:1])
+    if work.hits == before and work.meter.equations > 1 and work.continuum is None:
+        seek.by_simplexes(work, last.points[:1], last.residuals[:1], max(left, 1e-7))
     del work.open[found:]
 
 
