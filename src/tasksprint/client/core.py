@@ -98,7 +98,10 @@ class Client(Slots):
         """SIGTERM: hand the work back and go."""
         self.now_ms = now_ms
         self.leaving = True
-        self.session.leave()
+        if self.session.incarnation:
+            self.session.leave()
+        else:
+            self._effects.append(effects.Left())  # there is nothing to hand back
 
     def _held(self) -> list[Held]:
         held = [h for h, _ in self._kept]

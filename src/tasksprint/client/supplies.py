@@ -187,7 +187,8 @@ class Supplies:
             self.session.report(Returned(*attempt_id), self.now_ms)
 
     def _fail(self, job: Job, attempt_id: AttemptId, kind: str, error: str) -> None:
-        self._end_attempt(job, attempt_id)
+        if self._end_attempt(job, attempt_id) is None:
+            return  # it failed before, for another of its inputs
         self.session.report(Failed(*attempt_id, kind, error[-limits.ERROR_BYTES :]), self.now_ms)
 
     # --- results ------------------------------------------------------------------------------------------
@@ -244,7 +245,9 @@ class Supplies:
     def _pass_on(self, job: Job, attempt_id: AttemptId, result: Result) -> None:
         """Whoever waits for this result, here or elsewhere, gets it now."""
         for piece_id in self._local_waits(job, attempt_id):
-            fetching = self.fetching.pop(piece_id)
+            fetching = self.fetching.pop(piece_id, None)
+            if fetching is None:
+                continue  # its only consumer has failed, for lack of another piece
             for consumer in fetching.consumers:
                 waiting = job.attempts.get(consumer)
                 if waiting is None:
@@ -304,7 +307,7 @@ class Supplies:
             attempt = job.attempts.get(attempt_id)
             if attempt is not None and attempt.state == WAITING:
                 for wanted, key in dict.fromkeys(attempt.assign.prerequisites):
-                    if wanted == task and (wanted, key) not in attempt.inputs:
+                    if wanted == task and (wanted, key) not in attempt.inputs and attempt_id in job.attempts:
                         self._want(job, attempt_id, attempt, wanted, key)
 
     def _evict(self) -> None:
