@@ -152,6 +152,8 @@ class Agent:
         self.core.now_ms = now_ms
         for effect in self.core.take():
             self._handlers[type(effect)](effect)
+        if self._link is not None:
+            self._link.flush()
         self._set_timer(now_ms)
 
     def _set_timer(self, now_ms: int) -> None:
@@ -230,7 +232,7 @@ class Agent:
 
     def _do_send(self, effect: effects.SendCoordinator) -> None:
         if self._link is not None:
-            self._link.send(wire.encode(effect.message))
+            self._link.gather(wire.encode(effect.message))
 
     def _ask_program(self, hash: str, offset: int) -> None:
         if self._link is not None:

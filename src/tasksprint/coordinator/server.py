@@ -65,6 +65,8 @@ class CoordinatorServer:
         self._job_ids: dict[int, str] = {}
         self._log_sizes: dict[str, int] = {}
         self._pumping = False
+        self._writes: list[effects.Write] = []  # of this turn
+        self._gathering: dict[Link, None] = {}  # links that were sent something in this turn
         self._timer: asyncio.TimerHandle | None = None
         self._wake_ms = 0
         self.core: Coordinator
@@ -140,6 +142,10 @@ class CoordinatorServer:
         self.core.now_ms = now_ms
         for effect in self.core.take():
             self._handlers[type(effect)](effect)
+        self._append_writes()
+        for link in self._gathering:
+            link.flush()
+        self._gathering.clear()
         wake_ms = max(self.core.next_wake(), now_ms + 1)
         if self._timer is not None:
             if self._wake_ms <= wake_ms:
@@ -156,10 +162,19 @@ class CoordinatorServer:
     # --- disk ---------------------------------------------------------------------------------------
 
     def _do_write(self, effect: effects.Write) -> None:
-        self.journal.append(effect.write, effect.records, effect.sync)
+        self._writes.append(effect)
+
+    def _append_writes(self) -> None:
+        """What one turn writes is synced together; alone, the first would go at once and the others wait for it."""
+        if not self._writes:
+            return
+        records = [record for write in self._writes for record in write.records]
+        self.journal.append(self._writes[-1].write, records, any(write.sync for write in self._writes))
+        self._writes.clear()
 
     def _do_rotate(self, effect: effects.Rotate) -> None:
         """A snapshot that was received goes with its records; one of our own lets the old segments go."""
+        self._append_writes()
         if effect.write:
             self.journal.append(effect.write, effect.records, snapshot=(effect.index, effect.snapshot))
         elif not self.journal.rotating:  # else the journal stays longer than it need be, for once
@@ -191,7 +206,8 @@ class CoordinatorServer:
     def _do_send_peer(self, effect: effects.SendPeer) -> None:
         link = self._dialers[effect.to].link
         if link is not None:
-            link.send(wire.encode(wire.Peer([effect.message])))
+            link.gather(wire.encode(wire.Peer([effect.message])))
+            self._gathering[link] = None
 
     def _peer_down(self, reason: str, final: bool) -> None:
         if final:
@@ -222,7 +238,8 @@ class CoordinatorServer:
     def _do_send(self, effect: effects.Send) -> None:
         link = self._links.get(effect.link)
         if link is not None:
-            link.send(wire.encode(effect.message))
+            link.gather(wire.encode(effect.message))
+            self._gathering[link] = None
 
     # --- schedulers -------------------------------------------------------------------------------------------
 

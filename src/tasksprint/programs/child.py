@@ -174,8 +174,8 @@ class Child:
         """Bytes that wait for the child to read them."""
         return self._waiting_bytes
 
-    def write(self, data: bytes) -> None:
-        """Queues bytes for the child's stdin; all of one turn of the loop leave in one write."""
+    def write(self, data: bytes, now: bool = False) -> None:
+        """Queues bytes for the child's stdin; all of one turn of the loop leave in one write, or at once when `now`."""
         if self._stdin < 0 or self._closing_input:
             return
         self._waiting.append(data)
@@ -184,6 +184,8 @@ class Child:
             self.trouble = f"it does not read its input ({CHILD_BUFFER_BYTES // MIB} MiB wait for it)"
             self._drop_input()
             self.kill()
+        elif now and not self._flushing:
+            self._flush()
         elif not self._flushing:
             self._flushing = True
             self._loop.call_soon(self._flush)

@@ -135,7 +135,7 @@ class NodeProcess:
         line = node_talk.run(run.task, run.name, run.args, run.inputs, run.seed, run.folder, attempt=run.attempt)
         if not self.lazy_folders:
             os.makedirs(run.folder, exist_ok=True)
-        self._child.write(line)
+        self._child.write(line, now=not self.runs)  # an idle node begins at once, a busy one gets many in one write
         self.talk.sent_run(run.task)
         self.runs.append(run)
         if len(self.runs) == 1:

@@ -107,7 +107,7 @@ class SchedulerProcess:
         """Sends events, each once, in order. Their answer comes as `scheduler_part`s; more may be fed before it."""
         assert self._child is not None
         assert events[0].seq > self.fed
-        self._child.write(scheduler_talk.events(events))
+        self._child.write(scheduler_talk.events(events), now=True)
         self.fed = events[-1].seq
         self.talk.asked_events(self.fed)
         self._expect()

@@ -2,8 +2,8 @@
 
 Writing: `send` only appends to a list.  The first `send` of a loop turn asks the loop to call `_flush`, which joins
 everything that was sent since and hands it to the transport in one write: a thousand small messages cost one system
-call.  A user that sends much (over FLUSH_BYTES) is flushed at once, so that the transport can say `paused` before
-more is built.
+call.  Who knows where its turn ends calls `gather` and `flush` instead.  A user that sends much (over FLUSH_BYTES) is
+flushed at once, so that the transport can say `paused` before more is built.
 
 Back-pressure: `backlog` counts what the other side's socket has not taken.  Above HIGH_BYTES `paused` is true and
 `on_pause` is called; below LOW_BYTES `on_drain` follows.  Who sends in bulk stops at `paused`.  Who cannot stop
@@ -126,6 +126,13 @@ class Link(asyncio.Protocol):
 
     def send(self, payload: bytes) -> None:
         """Written at the end of this loop turn.  On a link that is closing or closed it is dropped silently."""
+        self.gather(payload)
+        if self._gathered and not self._flushing:
+            self._flushing = True
+            self._loop.call_soon(self._flush_later)
+
+    def gather(self, payload: bytes) -> None:
+        """As `send`, for who calls `flush` in this loop turn: what the loop is asked to call costs another turn."""
         if self._closing:
             return
         size = len(payload)
@@ -134,10 +141,11 @@ class Link(asyncio.Protocol):
         self._gathered.append(_length.pack(size))
         self._gathered.append(payload)
         self._gathered_bytes += size + HEADER_BYTES
-        if not self._flushing:
-            self._flushing = True
-            self._loop.call_soon(self._flush_later)
         if self._gathered_bytes >= FLUSH_BYTES:
+            self._flush()
+
+    def flush(self) -> None:
+        if not self._closing:
             self._flush()
 
     @property
@@ -284,8 +292,7 @@ class Link(asyncio.Protocol):
 
     def _flush_later(self) -> None:
         self._flushing = False
-        if not self._closing:
-            self._flush()
+        self.flush()
 
     def _flush(self) -> None:
         if not self._gathered:
