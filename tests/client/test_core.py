@@ -301,7 +301,7 @@ def test_a_fetch_of_a_cancelled_attempt_or_an_ended_job_is_answered_at_once() ->
     fetch(desk, 1, task=1)
     fetch(desk, 2, task=2)
     desk.view(Cancel(JOB, 1, 1))
-    assert gone(desk) == [(1, "lost")]
+    assert gone(desk) == [(1, "moved")]
     desk.view(JobEnded(JOB))
     assert [request for request, _ in gone(desk)] == [2]
     fetch(desk, 3)

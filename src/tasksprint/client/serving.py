@@ -75,10 +75,7 @@ class Serving:
         outgoing = self._outgoing.get(effect.link)
         if outgoing is None:
             return
-        try:
-            outgoing.send(effect.request, effect.result_digest, effect.piece)
-        except OSError as error:
-            outgoing.gone(effect.request, "lost", f"cannot read the piece: {error.strerror or error}")
+        outgoing.send(effect.request, effect.result_digest, effect.piece)
 
     def gone(self, effect: effects.ServeGone) -> None:
         outgoing = self._outgoing.get(effect.link)

@@ -163,7 +163,7 @@ class Supplies:
                 node.closing = len(node.sent) == 1
                 self._effects.append(effects.CancelRun(node.number, *attempt_id))
         if attempt.state != MADE:
-            self._answer_parked((job.info.job_id, attempt_id[1], attempt_id[2]), "lost", "the attempt was cancelled")
+            self._answer_parked((job.info.job_id, attempt_id[1], attempt_id[2]), "moved", "the attempt was taken away")
             self._fail_local(job, attempt_id)
         return attempt
 
@@ -289,8 +289,9 @@ class Supplies:
             if kind == "missing_key":
                 self._fail(job, consumer, "missing_key", reason)
             elif row is not None and row.attempt == piece_id[2] and consumer in job.attempts:
-                report = Unreachable(piece_id[0], piece_id[1], piece_id[2], row.client, consumer[1], consumer[2])
-                self.session.report(report, now_ms)
+                if kind != "moved":  # else another row is on its way, and nobody is to blame
+                    report = Unreachable(*piece_id[:3], row.client, consumer[1], consumer[2])
+                    self.session.report(report, now_ms)
                 self._retries.append((now_ms + RETRY_FETCH_MS, piece_id[0], piece_id[1]))
 
     def _retry_fetches(self) -> None:

@@ -252,7 +252,7 @@ class Chunk(WireMessage, tag="chunk", frozen=True, gc=False):
 
 class Gone(WireMessage, tag="gone", frozen=True, gc=False):
     request: int
-    kind: str  # missing_key | lost | ended | unknown
+    kind: str  # missing_key | lost | moved (it is to be made elsewhere) | ended | unknown
     reason: str
 
 
