@@ -8,5 +8,5 @@ settings.register_profile("tasksprint", deadline=None, print_blob=True)
 settings.load_profile("tasksprint")
 
 # Children of tests see what a user's shell would give them, whoever started pytest.
-for name in [name for name in os.environ if name.startswith("TASKSPRINT_")]:
+for name in [name for name in os.environ if name.startswith("TASKSPRINT_") and name != "TASKSPRINT_WITHOUT_PEERS"]:
     del os.environ[name]

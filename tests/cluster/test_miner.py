@@ -1,0 +1,216 @@
+"""Blocks for real Bitcoin nodes, by clusters of three coordinators, judged by Bitcoin Core's own code."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import subprocess
+import sys
+from collections import defaultdict
+from pathlib import Path
+from typing import Any
+
+import pytest
+import uvloop
+from tests.cluster.harness import PATIENCE_S, Silent
+from tests.cluster.mining import ADDRESS, Door, Mining, harder_for, mining
+from tests.peers.fetching import needed
+from tests.peers.judge import judged
+from tests.peers.nodes import Bcoin, CppNode, Peer
+from tests.peers.spending import PAY_TO_TRUE, PAY_TO_TRUE_SEGWIT, spend
+
+from tasksprint.apps.miner.block import double_sha256, target_of
+from tasksprint.cli.following import Outcome, follow
+from tasksprint.cli.local import free_ports
+
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(180)]
+
+BLOCKS = 20
+NEVER = 150  # bits harder: nothing is ever found
+COIN = 50 * 10**8
+GROUND = {CppNode: 110, Bcoin: 440}  # blocks before ours: coins must be 100 deep, segwit begins at 432
+
+
+async def ended(at: Mining, job: str) -> Outcome:
+    folder = at.cluster.folder / "outputs"
+    folder.mkdir(exist_ok=True)
+    async with asyncio.timeout(3 * PATIENCE_S):
+        return await follow(at.asking, job, Silent(), folder, at.fetcher)
+
+
+def disjoint_and_complete(units: list[Any]) -> int:
+    """Checks the units of all work; returns the hashes done."""
+    ranges = defaultdict(list)
+    for source, extranonce, start, hashes, _ in units:
+        ranges[source, extranonce].append((start, start + hashes))
+    for found in ranges.values():
+        place = 0
+        for start, end in sorted(found):
+            assert start == place, "a hole, or a nonce that was searched twice"
+            place = end
+    begun = defaultdict(list)
+    for source, extranonce in ranges:
+        begun[source].append(extranonce)
+    order = sorted(extranonce for _, extranonce in ranges)
+    assert len(order) == len(set(order)), "no extranonce serves two templates"
+    return sum(unit[3] for unit in units)
+
+
+def transactions_of(peer: Peer, blocks: list[str]) -> int:
+    return sum(len(peer.ask("getblock", name, True)["tx"]) - 1 for name in blocks)
+
+
+@pytest.mark.parametrize("kind", [CppNode, Bcoin], ids=["C++ node", "bcoin"])
+def test_twenty_blocks_with_transactions_are_valid(kind: Any, tmp_path: Path) -> None:
+    needed("judge")
+    with kind(tmp_path / "peer") as peer:
+        coins = peer.mine(GROUND[kind], PAY_TO_TRUE_SEGWIT if peer.segwit else PAY_TO_TRUE)[:8]
+        for coin in coins:
+            peer.ask("sendrawtransaction", spend(coin, COIN, 100_000, peer.segwit))
+        harder = harder_for(0.5)
+
+        async def story() -> tuple[Any, list[Any], list[Any]]:
+            async with mining(tmp_path, peer.credentials, replicas=3, clients=1, slots=2) as at:
+                job = await at.mine(blocks=BLOCKS, harder=harder, unit=0.2)
+                outcome = await ended(at, job)
+                assert outcome.state == "done", outcome.error
+                return json.loads(outcome.values), at.said(job, "unit"), at.said(job, "block")
+
+        values, units, said = uvloop.run(story())
+        blocks = values["blocks"]
+        assert values["accepted"] == len(blocks) == BLOCKS
+        assert values["rejected"] == 0
+        assert [peer.ask("getblockhash", GROUND[kind] + place) for place in range(1, BLOCKS + 1)] == blocks
+        assert [each["hash"] for each in said if each["status"] == "accepted"] == blocks
+        assert all(int(name, 16) <= target_of(0x207FFFFF) >> harder for name in blocks)
+        assert transactions_of(peer, blocks) == len(coins)
+        assert disjoint_and_complete(units) == int(values["hashes"])
+        whole = peer.blocks()
+        paid = bytes.fromhex(whole[-1])
+        assert PAY_TO_TRUE_SEGWIT in paid and b"TaskSprint" in paid
+        assert judged(whole, tmp_path / "judge") == (GROUND[kind] + BLOCKS, blocks[-1])
+
+
+def test_the_chain_moves_under_the_miner(tmp_path: Path) -> None:
+    """A competitor's block, a reorg between two nodes, the node gone and back: work follows, nothing is submitted."""
+    port = free_ports(1)[0]
+    first, second = CppNode(tmp_path / "first", listen=port), CppNode(tmp_path / "second", connect=port)
+    with first, second:
+        first.mine(3, PAY_TO_TRUE)
+
+        async def story() -> None:
+            async with mining(tmp_path, first.credentials, replicas=3, clients=2, slots=1) as at:
+                job = await at.mine(harder=NEVER, unit=0.5)
+
+                async def working_on(height: int) -> None:
+                    line = await at.until_said(job, "miner", lambda line: line["height"] == height)
+                    assert line["found"] == 0
+
+                await working_on(4)
+                await asyncio.to_thread(first.mine, 1, PAY_TO_TRUE)  # a competitor's
+                await working_on(5)
+
+                await asyncio.to_thread(agree, first, second)
+                await asyncio.to_thread(second.stop)
+                second.connect = 0
+                await asyncio.to_thread(second.start)
+                await asyncio.to_thread(second.mine, 3, PAY_TO_TRUE_SEGWIT)  # to height 7, alone
+                await asyncio.to_thread(first.mine, 1, PAY_TO_TRUE)  # to height 5
+                await working_on(6)
+                lost = first.tip
+                second.connect = port
+                await asyncio.to_thread(second.stop)
+                await asyncio.to_thread(second.start)
+                await working_on(8)
+                assert first.tip == second.tip != lost
+
+                await asyncio.to_thread(first.stop)
+                await at.until_said(job, "miner", lambda line: line["trouble"] != "")
+                update = await at.asking.watch(job, 0)
+                await at.until(job, lambda now: now.read > update.read)  # work goes on
+                await asyncio.to_thread(first.start)
+                await asyncio.to_thread(first.mine, 1, PAY_TO_TRUE)
+                await working_on(9)
+                disjoint_and_complete(at.said(job, "unit"))
+
+        uvloop.run(asyncio.wait_for(story(), 3 * PATIENCE_S))
+
+
+def agree(first: Peer, second: Peer) -> None:
+    import time
+
+    limit = time.monotonic() + PATIENCE_S
+    while first.tip != second.tip:
+        assert time.monotonic() < limit, "the two nodes do not find each other"
+        time.sleep(0.05)
+
+
+def test_a_block_outlives_the_leader_and_a_late_one_is_stale(tmp_path: Path) -> None:
+    with CppNode(tmp_path / "peer") as peer:
+        peer.mine(2, PAY_TO_TRUE)
+
+        async def story() -> None:
+            async with (
+                Door(peer.port) as door,
+                mining(tmp_path, {**peer.credentials, "url": door.url}, replicas=3, clients=1, slots=1) as at,
+            ):
+                job = await at.mine(blocks=2, harder=16, unit=0.2)
+                await asyncio.wait_for(door.knocked.wait(), PATIENCE_S)
+                before = await at.leader()
+                at.shoot(f"coordinator-{before['id']}")  # the hit is in the log, the block is not in the chain
+                assert door.passed == 0 and peer.height == 2
+                after = await at.leader()
+                while after["ballot"] <= before["ballot"]:
+                    after = await at.leader()
+                door.open.set()
+                first = await at.until_said(job, "block", lambda block: True)
+                assert first["status"] == "accepted", first
+
+                door.open.clear()
+                door.knocked.clear()
+                await asyncio.wait_for(door.knocked.wait(), PATIENCE_S)
+                at_height = peer.height
+                await asyncio.to_thread(peer.mine, 1, PAY_TO_TRUE)  # somebody was faster
+                door.open.set()
+                stale = await at.until_said(job, "block", lambda block: block["status"] == "stale")
+                assert stale["height"] == at_height + 1
+                outcome = await ended(at, job)
+                values = json.loads(outcome.values)
+                assert values["accepted"] == 2 and values["rejected"] == 0 and values["stale"] >= 1
+                assert len(set(values["blocks"])) == 2
+                assert peer.ask("getblockheader", values["blocks"][0])["confirmations"] > 0
+
+        uvloop.run(asyncio.wait_for(story(), 3 * PATIENCE_S))
+
+
+def test_the_command_mines_and_keeps_the_secret(tmp_path: Path) -> None:
+    with CppNode(tmp_path / "peer") as peer:
+        command = [sys.executable, "-m", "tasksprint", "run", "miner", "--rpc-url", peer.url, "--address", ADDRESS]
+        command += ["--rpc-user", "u", "--rpc-password-file", str(peer.password_file), "--blocks", "2"]
+        kept = tmp_path / "kept"
+        done = subprocess.run(
+            [*command, "--data-dir", str(kept), "--message", "hello"],
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        assert done.stdout.splitlines()[:2] == [peer.ask("getblockhash", 1), peer.ask("getblockhash", 2)]
+        assert "2 found, 2 accepted" in done.stdout
+        assert b"hello" in bytes.fromhex(peer.blocks()[-1])
+        secret = peer.password_file.read_bytes()
+        written = [path for path in kept.rglob("*") if path.is_file() and secret in path.read_bytes()]
+        assert not written, "the secret is where it was, and nowhere else"
+        assert secret.decode() not in done.stdout + done.stderr
+        assert double_sha256(bytes.fromhex(peer.blocks()[0])[:80])[::-1].hex() == peer.ask("getblockhash", 1)
+        peer.password_file.write_text("another")
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False)
+        assert done.returncode == 1
+        assert "refuses user and password" in done.stderr
+        os.chmod(peer.password_file, 0o644)
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False)
+        assert done.returncode == 2
+        assert "others can read" in done.stderr
