@@ -1,0 +1,36 @@
+"""docs/cli.md names every command, every option and every variable that there is."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import click
+import pytest
+
+from tasksprint.cli.commands import COMMANDS, program
+
+DOCS = (Path(__file__).parents[2] / "docs" / "cli.md").read_text()
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_and_option_is_described(name: str) -> None:
+    command = program.get_command(click.Context(program), name)
+    assert command is not None
+    assert re.search(rf"(tasksprint |`){re.escape(name)}\b", DOCS)
+    commands = [command, *(command.commands.values() if isinstance(command, click.Group) else ())]
+    for option in (each for one in commands for each in one.params if isinstance(each, click.Option)):
+        if option.hidden:
+            continue
+        assert re.search(rf"{option.opts[0]}\b", DOCS), f"{name} {option.opts[0]}"
+        assert not option.envvar or f"`{option.envvar}`" in DOCS
+
+
+def test_every_option_that_is_described_is_there() -> None:
+    known = {"--help"}
+    for name in COMMANDS:
+        command = program.get_command(click.Context(program), name)
+        assert command is not None
+        commands = [command, *(command.commands.values() if isinstance(command, click.Group) else ())]
+        known.update(word for one in commands for option in one.params for word in option.opts)
+    assert set(re.findall(r"--[a-z][a-z-]+", DOCS)) <= known
