@@ -68,7 +68,18 @@ def test_one_write_a_turn(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
         assert link.backlog == 1_000
         await asyncio.sleep(0)
         assert writes == [1_000]
+        link.gather(b"x" * 6)
+        await asyncio.sleep(0)
+        assert writes == [1_000], "who gathers flushes"
+        link.send(b"x" * 6)
+        link.flush()
+        link.flush()
+        await asyncio.sleep(0)
+        assert writes == [1_000, 20], "and what was sent goes with it, once"
         link.abort("")
+        link.gather(b"too late")
+        link.flush()
+        assert link.backlog == 0
         await server.close()
 
     run(check())

@@ -1,3 +1,6 @@
+from typing_extensions import disjoint_base
+
+@disjoint_base
 class Syncer:
     def fileno(self) -> int: ...
     def begin(self, file: int, offset: int, data: bytes) -> None: ...
