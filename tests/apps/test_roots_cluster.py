@@ -1,7 +1,7 @@
 """The root finder as a job: the scheduler and the node as the cluster runs them, without the processes.
 
-A small player hands out tasks in any order, with pieces and values as JSON text, and delivers their ends in the order of
-ids, as an ordered scheduler is promised. The answer must not depend on how it plays.
+A small player hands out tasks in any order, with pieces and values as JSON text, and delivers their ends in the order
+of ids, as an ordered scheduler is promised. The answer must not depend on how it plays.
 """
 
 import json

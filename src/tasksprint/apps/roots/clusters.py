@@ -9,6 +9,7 @@ Piece = dict[str, Any]
 
 SAME, BLURRED = 1e-7, 1e-3  # of the box, as in `findings`
 CLOSENESS_MAX = 0.05  # of the box
+STEP = 0.004  # of the box: how far one more meeting makes a root's surroundings known
 
 
 def cells_of(dimensions: int, count: int) -> list[Piece]:
@@ -49,11 +50,13 @@ def same_root(root: Piece, other: Piece, close: float) -> bool:
 
 
 def radii(roots: Sequence[Piece], close: float) -> list[float]:
-    """Around a known root no cluster is followed: a third of the gap to the next one, the closeness epsilon at most."""
+    """Around a known root no cluster is followed: a third of the gap to the next one at most, and no more than the
+    closeness epsilon, or than what is known of its surroundings after all the times that it was met."""
     out = []
     for root in roots:
         gaps = (distance(root["at"], other["at"]) for other in roots if other is not root)
-        out.append(min(close, min(gaps, default=1.0) / 3.0))
+        known = min(CLOSENESS_MAX, STEP * root.get("sightings", 0))
+        out.append(min(max(close, known), min(gaps, default=1.0) / 3.0))
     return out
 
 

@@ -37,7 +37,7 @@ def arguments(
     box: Sequence[Any] = (),
     *,
     bits: int = 32,
-    epsilon: float = 1e-5,
+    epsilon: float = 3e-4,
     closeness: float = 1e-2,
     callable: str = "",
     equations: int = 0,

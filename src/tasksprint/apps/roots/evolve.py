@@ -23,6 +23,7 @@ Rows = NDArray[np.int64]
 
 MATES = 3  # nearest neighbours that a parent may mate with
 FLIPS = 1.25  # expected per child
+REACH_MIN = 1e-3  # flips at the scale of the spread times this, at least
 WINDOW = 8  # bits below the highest that flip
 MATING, CHOICE, MUTATION = 11, 12, 13  # purposes of random streams
 
@@ -119,20 +120,22 @@ def niche_generation(
 def close_in(
     meter: Meter, units: Array, residuals: Array, keys: Keys, bits: int, target: float, allowance: int
 ) -> tuple[Array, Array, float]:
-    """A small population that evolves into one place: tournaments, averages, flips at the scale of its own spread.
+    """A small population that evolves into one place: tournaments, averages, flips at a scale that adapts.
+
+    The scale is a share of the population's own spread: more when many children are worth keeping, less when few are.
 
     Ends at the target size, at its allowance, at the resolution of the bits, or when generations bring nothing.
     Returns the last population, best first, with its residuals and its spread.
     """
     population, end = len(units), meter.used + allowance
     words, sizes = to_words(units, bits), norms(residuals)
-    idle, number, spread = 0, 0, _spread(units)
+    idle, number, spread, reach = 0, 0, _spread(units), 1.0
     brood = max(4, population // 2)
     while meter.used + brood <= end and meter.left >= brood and sizes.min() > target and idle < 25:
         number += 1
         parents = genome.select(-sizes, keys.stream(number, CHOICE), 2 * brood).astype(np.int64)
         young = children(
-            words, parents[0::2], parents[1::2], spread, keys.stream(number, MUTATION), FLIPS * words.shape[1]
+            words, parents[0::2], parents[1::2], reach * spread, keys.stream(number, MUTATION), FLIPS * words.shape[1]
         )
         values = meter(to_units(young))
         before = sizes.min()
@@ -140,6 +143,8 @@ def close_in(
         kept = np.argsort(norms(together), kind="stable")[:population]
         words, residuals, sizes = every[kept], together[kept], norms(together)[kept]
         idle = 0 if sizes.min() < before else idle + 1
+        share = float((kept >= population).mean()) * population / brood  # of the children that were worth keeping
+        reach = float(np.clip(reach * (1.25 if share > 0.35 else 0.8 if share < 0.2 else 1.0), REACH_MIN, 1.0))
         spread = _spread(to_units(words))
         if spread < 2.0 ** (2 - bits):
             break

@@ -30,7 +30,7 @@ class Problem:
     lo: tuple[float, ...]
     hi: tuple[float, ...]
     bits: int = 32
-    epsilon: float = 1e-5
+    epsilon: float = 3e-4
     closeness: float = 1e-2
     callable: str = ""  # an import path, module:function, instead of formulas
     equations: int = 0  # how many values the function gives; of formulas, as many as there are

@@ -290,7 +290,7 @@ class Search:
 
     def _cluster_cost(self) -> int:
         if not self.options["polish"]:
-            return 200 + 150 * self.dimensions
+            return 100 + 160 * self.dimensions + 8 * self.dimensions**2
         return 60 + 60 * self.dimensions if self.equations == 1 else 40 + 110 * self.dimensions
 
     def needed(self) -> set[int]:

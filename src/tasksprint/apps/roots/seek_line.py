@@ -93,7 +93,11 @@ def _keep_zero(work: Work, at: float, value: float) -> None:
     far = work.meter(judge.around(place, np.array([[1.0], [-1.0]]), judge.FAR))[:, 0]
     if value != 0.0 and not abs(value) <= judge.FAR_RATIO * np.abs(far).max():
         return  # a tail that fades away, not a root
-    sides = work.meter(np.clip(place + np.array([[-1e-7], [1e-7]]), 0.0, 1.0))[:, 0]
+    sides = np.zeros(2)
+    for step in (1e-7, 1e-5, 1e-3):  # a flat root is nothing over some distance: its sides are farther away
+        sides = work.meter(np.clip(place + np.array([[-step], [step]]), 0.0, 1.0))[:, 0]
+        if np.abs(sides).max() > 10.0 * work.quiet:
+            break
     signs = np.where(np.array([at <= 0.0, at >= 1.0]), sides[::-1], sides)
     if not np.isfinite(signs).all():
         return

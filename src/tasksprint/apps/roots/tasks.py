@@ -25,6 +25,8 @@ from tasksprint.native import genome
 
 SHIFT, FILL, RESEED = 31, 32, 33  # purposes of random streams
 TURN_AWAY_TRIES = 4
+ENOUGH = 0.3  # of epsilon: where the operators alone stop, so that what they announce is well within
+MEMBERS = 12  # of a population that closes in, in any dimension: more only take longer
 KEPT_MAX = 1500  # samples that a cell of several dimensions hands on: enough to tell a niche
 
 
@@ -56,6 +58,7 @@ def explore(args: Mapping[str, Any], inputs: Sequence[Population], function: Fun
         samples = seek_line.seek(work, samples)
     else:
         seek.seek(work, samples, len(fresh) + len(born))
+    if not (on_line and work.polish):
         samples = samples.chosen(slice(-KEPT_MAX, None))
     findings = work.report()
     findings["median"] = float(np.median(fresh.sizes)) if len(fresh) and np.isfinite(fresh.sizes).any() else 0.0
@@ -131,7 +134,7 @@ def leave_niches(work: Work, samples: Population, fresh: int) -> None:
     known = work.known_at(samples.points[rows])
     for row, explained in zip(rows, known, strict=True):
         at, size = samples.points[row], float(samples.sizes[row])
-        if size <= work.problem.epsilon:
+        if size <= ENOUGH * work.problem.epsilon:
             announce(work, at, size)
         elif not explained:
             work.leave_open(at, size, spread)
@@ -164,7 +167,7 @@ def close(work: Work, samples: Population, cluster: Mapping[str, Any], number: i
     """One cluster: members, new ones around it, generations, and a polish of where they went."""
     dimensions, end = work.problem.dimensions, work.meter.used + share
     at, spread = np.array(cluster["at"]), float(np.clip(cluster["spread"], 1e-9, 0.25))
-    size = 8 + 3 * dimensions
+    size = MEMBERS
     away = np.abs(samples.points - at).max(axis=1)
     usable = (away <= 2.0 * spread) & np.isfinite(samples.sizes)
     rows = np.flatnonzero(usable)[np.argsort(away[usable], kind="stable")[: size // 2]]
@@ -174,7 +177,7 @@ def close(work: Work, samples: Population, cluster: Mapping[str, Any], number: i
     members = Population.joined([samples.chosen(rows), Population.fresh(filled, work.meter(filled))])
     keys = type(work.keys)(work.keys.seed, genome.stream(work.keys.seed, work.keys.task, number, FILL))
     room = (share - len(filled)) // 2 if work.polish else share - len(filled)
-    target = work.quiet if work.polish else 0.3 * work.problem.epsilon
+    target = work.quiet if work.polish else ENOUGH * work.problem.epsilon
     points, residuals, left = close_in(
         work.meter, members.points, members.residuals, keys, work.problem.bits, target, room
     )
