@@ -42,7 +42,7 @@ async def ended(at: Mining, job: str) -> Outcome:
 def disjoint_and_complete(units: list[Any]) -> int:
     """Checks the units of all work; returns the hashes done."""
     ranges = defaultdict(list)
-    for source, extranonce, start, hashes, _ in units:
+    for source, extranonce, start, hashes, *_ in units:
         ranges[source, extranonce].append((start, start + hashes))
     for found in ranges.values():
         place = 0

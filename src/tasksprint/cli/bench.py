@@ -45,3 +45,26 @@ def tasks(rounds: int, folder: Path | None, scale: float, as_json: bool) -> None
     else:
         for line in table(measured):
             click.echo(line)
+
+
+@bench.command()
+@click.option("--kernel", default="", metavar="NAME", help="Measure this kernel instead of the fastest.")
+@click.option("--all", "everything", is_flag=True, help="Measure every kernel that this processor can run.")
+@click.option(
+    "--seconds", type=click.FloatRange(0.1, 3600), default=4.0, show_default=True, help="How long each is measured."
+)
+@click.option("--rounds", type=click.IntRange(1, 100), default=3, show_default=True, help="How often; medians count.")
+@click.option(
+    "--peer", default="", metavar="CMD", help="A miner's own benchmark, on one core, to run in turn with ours."
+)
+@click.option("--json", "as_json", is_flag=True, help="One line of JSON.")
+def miner(kernel: str, everything: bool, seconds: float, rounds: int, peer: str, as_json: bool) -> None:
+    """The nonce search: on a core, on all cores, in a cluster; and how soon stale work stops."""
+    from tasksprint.cli.bench_miner import measure, table
+
+    measured: dict[str, Any] = measure(kernel, everything, seconds, rounds, peer)
+    if as_json:
+        click.echo(json.dumps(measured))
+    else:
+        for line in table(measured):
+            click.echo(line)

@@ -72,8 +72,9 @@ class Miner(Node):
                 self._adapt(time.monotonic() - before)
         taken = time.monotonic() - began
         self.progress(read=place - start)
-        found_all = {"hits": hits, "hashes": place - start, "seconds": round(taken, 4), "kernel": kernel}
-        return {"found": {**found_all, "client": self._client, "node": str(os.getpid())}}
+        found_all = {"hits": hits, "hashes": place - start, "kernel": kernel}
+        when = {"began": round(began, 6), "seconds": round(taken, 6)}  # by this machine's clock
+        return {"found": {**found_all, **when, "client": self._client, "node": str(os.getpid())}}
 
     def _adapt(self, taken: float) -> None:
         """Chunks that take about CHUNK_S: a search that nobody wants any more ends soon on every machine."""

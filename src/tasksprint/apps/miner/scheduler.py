@@ -191,6 +191,7 @@ class Mine(Scheduler):
         if anew or not self.watching:
             self.watch()
         if anew:
+            say("work", {"source": source, "previous": work["previous"], "height": work["height"]})
             self.tell()
 
     def leave(self) -> None:
@@ -237,8 +238,9 @@ class Mine(Scheduler):
         self.failures = 0
         Tally.searched(self.tally, found, self.now)
         if self.args["log"]:
-            unit = [source, extranonce, start, found["hashes"], [each["nonce"] for each in found["hits"]]]
-            say("unit", unit)
+            nonces = [each["nonce"] for each in found["hits"]]
+            unit = [source, extranonce, start, found["hashes"], nonces]
+            say("unit", [*unit, found["node"], found["began"], found["seconds"]])
         if source == self.source:
             Ranges.give_back(self.open, extranonce, start + found["hashes"])
         for each in found["hits"]:

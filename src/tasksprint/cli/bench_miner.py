@@ -1,0 +1,282 @@
+"""The measuring of `tasksprint bench miner`.
+
+Everything is measured in turn, `rounds` times, because neighbours come and go; medians count.  One core: each kernel
+that was asked for, and a Python loop over hashlib with a copy of the midstate.  All cores: a bare process for each,
+which does nothing but search, at the priority that nodes have.  The cluster: three coordinators, a client and a node for each
+core, mining on a stand-in for a Bitcoin node whose target nobody can meet; rates are what the nodes report of their own
+units.  Stale work: eight nodes, a new tip every now and then, and the time from the stand-in's answer to its longpoll
+until the last node has begun on the new block.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import multiprocessing
+import os
+import re
+import shutil
+import statistics
+import struct
+import tempfile
+import time
+from collections import defaultdict
+from pathlib import Path
+from typing import Any
+
+from tasksprint.apps.miner.command import LABEL, defaults
+from tasksprint.apps.miner.rpc import VARIABLE
+from tasksprint.cli.asking import Asking
+from tasksprint.cli.bench_bitcoin import ADDRESS, StandIn
+from tasksprint.cli.commands import Failure
+from tasksprint.cli.following import new_job_id, submit
+from tasksprint.cli.miner_cluster import MinerCluster, job_of
+from tasksprint.native import nonce
+from tasksprint.programs.node_process import NODE_NICE
+
+NEVER = 150  # bits harder than regtest
+CHUNK = 1 << 18
+STALE_NODES = 8
+STALE_MOVES = 30
+MOVE_S = 0.6  # a tip that has not reached every node by then counts as this late
+RATE = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*([kKMG]?)\s*[Hh](?:ash)?(?:es)?/s")
+UNITS = {"": 1.0, "k": 1e3, "K": 1e3, "M": 1e6, "G": 1e9}
+
+
+# --- bare loops -----------------------------------------------------------------------------------------------
+
+
+def hashlib_rate(seconds: float) -> float:
+    """What plain Python does: the first block of the header is hashed once, its state copied for each nonce."""
+    midstate, rest = hashlib.sha256(nonce.GENESIS[:64]), nonce.GENESIS[64:76]
+    count, began = 0, time.monotonic()
+    while (taken := time.monotonic() - began) < seconds:
+        for number in range(count, count + 1000):
+            inner = midstate.copy()
+            inner.update(rest + struct.pack("<I", number))
+            hashlib.sha256(inner.digest()).digest()
+        count += 1000
+    return count / taken
+
+
+def kernel_rate(kernel: str, seconds: float) -> float:
+    """Hashes a second of one core."""
+    count, began = 0, time.monotonic()
+    size = CHUNK if kernel != nonce.PLAIN else 1000
+    while (taken := time.monotonic() - began) < seconds:
+        count += nonce.search(nonce.GENESIS, 0, size, 0, kernel=kernel).hashes
+    return count / taken
+
+
+def bare(kernel: str, seconds: float, begin: Any) -> float:
+    """One of the bare processes; all begin together."""
+    begin.wait()
+    return kernel_rate(kernel, seconds)
+
+
+def _prepare(begin: Any) -> None:
+    os.nice(NODE_NICE)
+    globals()["_begin"] = begin
+
+
+def _bare(work: tuple[str, float]) -> float:
+    return bare(*work, globals()["_begin"])
+
+
+def all_cores(kernel: str, seconds: float, cores: int) -> float:
+    context = multiprocessing.get_context("spawn")
+    with context.Pool(cores, _prepare, (context.Barrier(cores),)) as pool:
+        return sum(pool.map(_bare, [(kernel, seconds)] * cores, chunksize=1))
+
+
+async def peer_rate(command: str, seconds: float) -> float:
+    """What somebody's own miner says of itself: the largest rate among the last that it printed."""
+    process = await asyncio.create_subprocess_shell(
+        f"exec {command}", stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT
+    )
+    assert process.stdout is not None
+    said = b""
+    try:
+        async with asyncio.timeout(max(seconds, 5.0)):
+            while data := await process.stdout.read(1 << 16):
+                said += data
+    except TimeoutError:
+        process.terminate()
+    await process.wait()
+    rates = [float(number) * UNITS[unit] for number, unit in RATE.findall(said.decode("utf-8", "replace"))]
+    if not rates:
+        raise Failure(f"the peer has printed no rate (like 12.3 MH/s) in {max(seconds, 5.0):g} s: {command}")
+    return max(rates[-4:])
+
+
+# --- the cluster ----------------------------------------------------------------------------------------------
+
+
+class Field:
+    """A cluster that mines for a stand-in, in a folder of its own."""
+
+    def __init__(self, folder: Path, node: StandIn, slots: int) -> None:
+        self.folder, self.node, self.slots = folder, node, slots
+
+    async def mine(self, unit: float, story: Any) -> list[str]:
+        """Mines while the story runs; what the scheduler wrote down."""
+        self.folder.mkdir()
+        path = self.folder / "bitcoin.json"
+        password = self.folder / "password"
+        password.write_text("none")
+        path.write_text(json.dumps({"url": self.node.url, "user": "bench", "password_file": str(password)}))
+        os.environ[VARIABLE] = str(path)
+        options: dict[str, Any] = {"replicas": 3, "clients": 1, "slots": self.slots}
+        async with MinerCluster(label=LABEL, data_dir=self.folder / "cluster", **options) as cluster:
+            asking = Asking(cluster.coordinators, cluster.identity)
+            job_id = new_job_id()
+            job = job_of({**defaults(ADDRESS), "harder": NEVER, "log": 1, "unit": unit})
+            try:
+                await cluster.unless_failed(asyncio.ensure_future(submit(asking, job_id, job)))
+                await story(lambda: self.said(job_id))
+                return self.said(job_id)
+            finally:
+                await asking.close()
+
+    def said(self, job_id: str) -> list[str]:
+        logs = self.folder.glob(f"cluster/coordinator-*/jobs/{job_id}/scheduler.log")
+        return max((log.read_text().splitlines() for log in logs), key=len, default=[])
+
+    @staticmethod
+    def rows(lines: list[str], word: str) -> list[Any]:
+        return [json.loads(line.partition(" ")[2]) for line in lines if line.startswith(f"{word} ")]
+
+
+async def everybody(said: Any, nodes: int) -> None:
+    """Until so many nodes have ended a unit."""
+    for _ in range(300):
+        if len({row[5] for row in Field.rows(said(), "unit")}) >= nodes:
+            return
+        await asyncio.sleep(0.1)
+    raise Failure(f"the cluster does not get {nodes} nodes to work within 30 s")
+
+
+async def cluster_rate(folder: Path, cores: int, seconds: float) -> float:
+    """Hashes a second of all nodes together: of each, what it did between its second unit and its last."""
+
+    async def story(said: Any) -> None:
+        await everybody(said, cores)
+        await asyncio.sleep(seconds + 1)
+
+    with StandIn() as node:
+        lines = await Field(folder, node, cores).mine(defaults(ADDRESS)["unit"], story)
+    units = defaultdict(list)
+    for *_, hashes, _, name, began, taken in Field.rows(lines, "unit"):
+        units[name].append((began, began + taken, hashes))
+    total = 0.0
+    for done in units.values():
+        settled = sorted(done)[1:]
+        if len(settled) < 2:
+            raise Failure("the cluster did too little in the time that it had: use a larger --seconds")
+        total += sum(row[2] for row in settled[:-1]) / (settled[-1][0] - settled[0][0])
+    return total
+
+
+async def stale(folder: Path, nodes: int, moves: int) -> list[float]:
+    """Seconds from the notice of each new tip until the last node had begun on it."""
+    with StandIn() as node:
+
+        async def story(said: Any) -> None:
+            await everybody(said, nodes)
+            for _ in range(moves):
+                node.move()
+                await asyncio.sleep(MOVE_S)
+            await asyncio.sleep(MOVE_S)
+
+        lines = await Field(folder, node, nodes).mine(0.1, story)
+        told = dict(node.moved)
+    previous = {row["source"]: row["previous"] for row in Field.rows(lines, "work")}
+    begun: dict[int, dict[str, float]] = defaultdict(dict)
+    for source, _, _, _, _, name, began, _ in Field.rows(lines, "unit"):
+        begun[source][name] = min(began, begun[source].get(name, began))
+    reached = {previous[source]: max(times.values()) for source, times in begun.items() if len(times) == nodes}
+    tips = sorted(told)[1:]  # the first was there before
+    return sorted(reached[tip] - told[tip] if tip in reached else MOVE_S for tip in tips)  # at least so long
+
+
+# --- putting it together ----------------------------------------------------------------------------------------
+
+
+def measure(kernel: str, everything: bool, seconds: float, rounds: int, peer: str) -> dict[str, Any]:
+    import uvloop
+
+    names = nonce.kernels()
+    if kernel and kernel not in names:
+        raise Failure(f"no kernel {kernel!r} here; there are {', '.join(names)}", 2)
+    chosen = kernel or nonce.choose().kernel
+    if kernel:
+        os.environ[nonce.VARIABLE] = kernel
+    shown = [name for name in names if name != nonce.PLAIN] if everything else [chosen]
+    place = Path(tempfile.mkdtemp(prefix=".tasksprint-bench-", dir=Path.cwd()))
+    try:
+        return uvloop.run(_measure(place, chosen, shown, seconds, rounds, peer))
+    finally:
+        shutil.rmtree(place, ignore_errors=True)
+
+
+async def _measure(
+    place: Path, chosen: str, shown: list[str], seconds: float, rounds: int, peer: str
+) -> dict[str, Any]:
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    taken: dict[str, list[float]] = defaultdict(list)
+    for number in range(rounds):
+        taken["hashlib"].append(hashlib_rate(min(seconds, 1.0)))
+        for name in shown:
+            taken[name].append(kernel_rate(name, seconds))
+        if chosen not in shown:
+            taken[chosen].append(kernel_rate(chosen, seconds))
+        if peer:
+            taken["peer"].append(await peer_rate(peer, seconds))
+        taken["bare"].append(await asyncio.to_thread(all_cores, chosen, seconds, cores))
+        taken["cluster"].append(await cluster_rate(place / f"rate-{number}", cores, seconds))
+    stopping = await stale(place / "stale", STALE_NODES, STALE_MOVES)
+    median = {name: statistics.median(rates) for name, rates in taken.items()}
+
+    def ratio(one: str, other: str) -> float:
+        return round(statistics.median(a / b for a, b in zip(taken[one], taken[other], strict=True)), 4)
+
+    result: dict[str, Any] = {
+        "kernel": chosen,
+        "cores": cores,
+        "mhs_one_core": round(median[chosen] / 1e6, 2),
+        "mhs_all_cores": round(median["bare"] / 1e6, 2),
+        "mhs_cluster": round(median["cluster"] / 1e6, 2),
+        "hashlib_mhs": round(median["hashlib"] / 1e6, 3),
+        "times_hashlib": ratio(chosen, "hashlib"),
+        "cores_ratio": ratio("bare", chosen),
+        "efficiency": ratio("cluster", "bare"),
+        "stale_nodes": STALE_NODES,
+        "stale_p50_ms": round(stopping[len(stopping) // 2] * 1e3, 1),
+        "stale_p99_ms": round(stopping[min(len(stopping) - 1, len(stopping) * 99 // 100)] * 1e3, 1),
+        "stale_count": len(stopping),
+        "kernels_mhs": {name: round(median[name] / 1e6, 2) for name in shown},
+    }
+    if peer:
+        result |= {"peer_mhs": round(median["peer"] / 1e6, 2), "times_peer": ratio(chosen, "peer")}
+    return result
+
+
+def table(measured: dict[str, Any]) -> list[str]:
+    """The measurement for a person."""
+    lines = [f"{name:<18}{rate:>9.2f} MH/s, one core" for name, rate in measured["kernels_mhs"].items()]
+    cores, hashlib_mhs = measured["cores"], measured["hashlib_mhs"]
+    lines += [
+        f"chosen: {measured['kernel']}, {measured['mhs_one_core']} MH/s on one core",
+        f"        {measured['times_hashlib']:.1f} times a hashlib loop with a midstate copy ({hashlib_mhs} MH/s)",
+        f"all {cores} cores: {measured['mhs_all_cores']} MH/s, {measured['cores_ratio']:.2f} times one",
+        f"a cluster (3 coordinators, a client, {cores} nodes): {measured['mhs_cluster']} MH/s, "
+        f"{measured['efficiency'] * 100:.1f} % of the bare loops",
+        f"stale work: the last of {measured['stale_nodes']} nodes is on the new block after "
+        f"{measured['stale_p50_ms']} ms (p50), {measured['stale_p99_ms']} ms (p99), of {measured['stale_count']} tips",
+    ]
+    if "peer_mhs" in measured:
+        lines.append(
+            f"the peer: {measured['peer_mhs']} MH/s; we do {measured['times_peer']:.2f} times as much on a core"
+        )
+    return lines
