@@ -5,6 +5,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from tests.storage.desk import SYNCERS, use_syncer
+
+from tasksprint.storage import recovery, segments
 
 SHARED_MEMORY = Path("/dev/shm")
 
@@ -13,3 +16,14 @@ SHARED_MEMORY = Path("/dev/shm")
 def tmp_path() -> Iterator[Path]:
     with tempfile.TemporaryDirectory(dir=SHARED_MEMORY if SHARED_MEMORY.is_dir() else None) as folder:
         yield Path(folder)
+
+
+@pytest.fixture
+def _small_segments(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(segments, "JOURNAL_SEGMENT_BYTES", 64 * 1024)
+    monkeypatch.setattr(recovery, "JOURNAL_SEGMENT_BYTES", 64 * 1024)
+
+
+@pytest.fixture(params=SYNCERS)
+def _syncer(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    use_syncer(monkeypatch, request.param)
