@@ -197,7 +197,11 @@ class CoordinatorServer:
     # --- peers ----------------------------------------------------------------------------------------
 
     def _peer_messages(self, link: Link, payloads: list[bytes]) -> None:
-        source = int(link.sender.rpartition(" ")[2])
+        number = link.sender.removeprefix("coordinator ")
+        source = int(number) if number.isascii() and number.isdigit() else 0
+        if source not in self.config.peers or source == self.config.id:
+            link.abort(f"{link.sender!r} is none of the other coordinators")
+            return
         now_ms = self.now_ms()
         for payload in payloads:
             self.core.peer(source, wire.decode_peer(payload).messages, now_ms)
