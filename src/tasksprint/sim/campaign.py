@@ -87,9 +87,9 @@ def run_seeds(
     return totals
 
 
-def found_by(plant: str, start: int = 0, count: int = 1_000) -> Outcome | None:
-    """The first seed that finds the planted bug, or None."""
-    for seed in range(start, start + count):
+def found_by(plant: str, start: int = 0, count: int = 1_000, step: int = 1) -> Outcome | None:
+    """The first seed that finds the planted bug, or None.  With `step` 4 from 0, only the agreement world is run."""
+    for seed in range(start, start + count, step):
         outcome = run_seed(seed, plant=plant)
         if not outcome.ok:
             return outcome

@@ -66,7 +66,7 @@ def accept_below_promise(patch: Patch) -> None:
     def make(old: Old) -> Old:
         def hear(self: Replica, source: int, ballot: Any, now_ms: int) -> bool:
             old(self, source, ballot, now_ms)
-            return (self.role == "follower" and self.acceptor.is_synced(ballot)) or ballot == self.acceptor.promised
+            return self.role == "follower"
 
         return hear
 

@@ -144,7 +144,16 @@ def snapshot_loses_sessions(patch: Patch) -> None:
 
 @plant("upload-forgotten", "the end of a job drops the programs that are being put")
 def upload_forgotten(patch: Patch) -> None:
-    patch.set(jobs, "NOT_YET_USED", 0)
+    def make(old: Old) -> Old:
+        def drop(world: World) -> None:
+            for name, program in list(world.programs.items()):
+                if program.ended == jobs.NOT_YET_USED:
+                    del world.programs[name]
+            old(world)
+
+        return drop
+
+    patch.wrap(jobs, "drop_programs", make)
 
 
 @plant("replica-decides", "an outcome depends on something that differs between replicas")

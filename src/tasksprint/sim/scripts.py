@@ -193,23 +193,23 @@ class Shuffle(Script):
 
 @dataclass
 class Killer(Script):
-    """Kills every third task on a timer; what the others give is the answer."""
+    """Kills every third task, each on a timer of its own; what the others give is the answer."""
 
     total: int = 0
-    killed: bool = False
+    killed: int = 0
 
     def init(self, args: Any) -> list[AnyAction]:
         self.total = args["n"]
         actions: list[AnyAction] = [self.start("step", index, keys=["value"]) for index in range(self.total)]
         victims = range(3, self.total + 1, 6)
         actions += [self.start("after", victim, prerequisites=[(victim, "value")]) for victim in victims]
-        actions.append(SetTimer(name="kill", delay_ms=args.get("delay_ms", 150)))
-        return actions
+        delay_ms = args.get("delay_ms", 150)
+        kills = range(3, self.total + 1, 3)
+        return actions + [SetTimer(name=str(task), delay_ms=delay_ms + 40 * task) for task in kills]
 
     def timer(self, name: str) -> list[AnyAction]:
-        self.killed = True
-        kills: list[AnyAction] = [KillTask(task=task) for task in range(3, self.total + 1, 3)]
-        return kills + self._end()
+        self.killed += 1
+        return [KillTask(task=int(name)), *self._end()]
 
     def ended(self, task: int, result: Any) -> list[AnyAction]:
         return self._end()
@@ -217,7 +217,7 @@ class Killer(Script):
     def _end(self) -> list[AnyAction]:
         survivors = {t: r for t, r in self.done.items() if int(t) % 3 and int(t) <= self.total}
         whole = len(survivors) == self.total - self.total // 3
-        return self.finish(survivors) if self.killed and whole else []
+        return self.finish(survivors) if self.killed == self.total // 3 and whole else []
 
 
 class Failing(Script):
