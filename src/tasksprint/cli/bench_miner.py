@@ -2,10 +2,10 @@
 
 Everything is measured in turn, `rounds` times, because neighbours come and go; medians count.  One core: each kernel
 that was asked for, and a Python loop over hashlib with a copy of the midstate.  All cores: a bare process for each,
-which does nothing but search, at the priority that nodes have.  The cluster: three coordinators, a client and a node for each
-core, mining on a stand-in for a Bitcoin node whose target nobody can meet; rates are what the nodes report of their own
-units.  Stale work: eight nodes, a new tip every now and then, and the time from the stand-in's answer to its longpoll
-until the last node has begun on the new block.
+which does nothing but search, at the priority that nodes have.  The cluster: three coordinators, a client and a node
+for each core, mining on a stand-in for a Bitcoin node whose target nobody can meet; rates are what the nodes report of
+their own units.  Stale work: eight nodes, a new tip every now and then, and the time from the stand-in's answer to its
+longpoll until the last node has begun on the new block.
 """
 
 from __future__ import annotations
