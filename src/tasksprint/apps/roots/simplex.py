@@ -44,17 +44,17 @@ class Simplexes:
 
     @property
     def best(self) -> Array:
-        return self.corners[:, 0]
+        return np.asarray(self.corners[:, 0])
 
     @property
     def value(self) -> Array:
-        return self.values[:, 0]
+        return np.asarray(self.values[:, 0])
 
     def residuals(self, row: int) -> Array:
         """Of the best corner: of one equation its size, of several they are evaluated once more."""
         if self.meter.equations == 1:
-            return self.values[row, :1]
-        return self.meter(self.best[row : row + 1])[0]
+            return np.asarray(self.values[row, :1])
+        return np.asarray(self.meter(self.best[row : row + 1])[0])
 
     def extent(self) -> Array:
         """How far the corners are from the best one."""
