@@ -136,7 +136,6 @@ class Client(Slots):
             self.session.known = view.number
             if view.whole:
                 self._kept = []
-        self.session.poll()
 
     # --- what changed in the view -----------------------------------------------------------------------
 

@@ -22,6 +22,8 @@ Answer = Registered | Unregistered | View | JobUpdate
 
 @dataclass(slots=True)
 class HeldPoll:
+    """One a link: a client asks once, and is told of every change until its link or its session ends."""
+
     link: int
     known: int
     deadline_ms: int
@@ -102,11 +104,13 @@ class Waiting:
             self.answer_poll(machine, client)
 
     def answer_poll(self, machine: Machine, client: str) -> None:
-        held = self.polls.pop(client, None)
+        """Tell what changed; the poll stands, and is answered again when more does."""
+        held = self.polls.get(client)
         state = machine.client(client)
         if held is None or state is None:
             return
         number, whole, changes = machine.changes(client, held.known)
+        held.known = number
         self.acked_sent[client] = state.acked
         start = 0
         while True:
@@ -166,6 +170,7 @@ class Waiting:
         """Answer what was held long enough: it shows that the leader lives."""
         for client, held in list(self.polls.items()):
             if now_ms >= held.deadline_ms:
+                held.deadline_ms = now_ms + limits.POLL_HELD_MS
                 self.answer_poll(machine, client)
         for job_id, watches in list(self.watches.items()):
             due = [watch for watch in watches if now_ms >= watch.deadline_ms]
