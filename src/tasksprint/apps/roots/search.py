@@ -62,7 +62,7 @@ class Search:
         self.quiet = 0.0
         self.continuum: list[float] | None = None
         self.merge_share = 0.2 if options["polish"] else 0.7
-        self.success = 0.5  # share of the polishes that end in a root, of late
+        self.success = 0.65  # share of the polishes that end in a root, of late; hopeful at first
         self.credit = 0.0  # evaluations that merges may still claim
         self.poles = self.infinite = self.failed = self.misses = 0
         self.stopped = ""
