@@ -1,0 +1,160 @@
+"""The miner's node: what it searches, how it talks alone, and what it makes of a Bitcoin node's words about a block."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tasksprint.apps.miner.block import displayed, double_sha256
+from tasksprint.apps.miner.node import Miner
+from tasksprint.apps.miner.rpc import RpcError, Unreachable
+from tasksprint.apps.miner.work import identity
+from tasksprint.native import nonce
+from tasksprint.sdk import File
+
+HOUSE = Path(__file__).resolve().parent.parent.parent
+TARGET = f"{nonce.TARGET_MAX >> 8:064x}"
+HEADER = bytes(80)
+NAME = displayed(double_sha256(HEADER))
+
+
+class Work:
+    """The SDK's side of a task: cancelled after so many looks."""
+
+    def __init__(self, looks: int = 1 << 30) -> None:
+        self.looks = looks
+        self.read = 0
+
+    def is_cancelled(self) -> bool:
+        self.looks -= 1
+        return self.looks < 0
+
+    def progress(self, fraction: float | None, read: int) -> None:
+        self.read += read
+
+
+def miner(looks: int = 1 << 30) -> Miner:
+    node = Miner()
+    node._sprint = Work(looks)  # type: ignore[assignment]
+    return node
+
+
+def test_a_search_finds_what_the_twin_finds() -> None:
+    node = miner()
+    node._chunk = 700  # many chunks
+    found = node.search(nonce.GENESIS.hex(), TARGET, start=5, count=20_000, max_hits=1000)["found"]
+    twin = nonce.search(nonce.GENESIS, 5, 20_000, int(TARGET, 16), kernel=nonce.PLAIN)
+    assert found["hits"] == [{"nonce": number, "hash": displayed(digest)} for number, digest in twin.hits]
+    assert found["hashes"] == node._sprint.read == 20_000
+
+
+def test_a_search_ends_behind_its_last_hit_in_time_or_when_nobody_wants_it() -> None:
+    first = miner().search(nonce.GENESIS.hex(), TARGET, max_hits=1)["found"]
+    assert len(first["hits"]) == 1 and first["hashes"] == first["hits"][0]["nonce"] + 1
+    timed = miner().search(nonce.GENESIS.hex(), "00", seconds=0.02)["found"]
+    assert 0 < timed["hashes"] < nonce.NONCES
+    assert miner(looks=3).search(nonce.GENESIS.hex(), "00")["found"]["hashes"] > 0
+    at_the_end = miner().search(nonce.GENESIS.hex(), "00", start=nonce.NONCES - 10)["found"]
+    assert at_the_end["hashes"] == 10
+
+
+@pytest.mark.parametrize(
+    "args", [("00", "00"), ("xy", "00"), (HEADER.hex(), "00", -1), (HEADER.hex(), "00", 1, nonce.NONCES)]
+)
+def test_a_search_of_nothing_is_refused(args: Any) -> None:
+    with pytest.raises(ValueError):
+        miner().search(*args)
+
+
+class Chain:
+    """A Bitcoin node of which is known what it says of our block."""
+
+    def __init__(self, submit: Any, tip: str, depth: int | None) -> None:
+        self.said, self.tip, self.depth = submit, tip, depth
+        self.submitted: list[str] = []
+
+    def call(self, method: str, *parameters: Any) -> Any:
+        if method == "getbestblockhash":
+            return self.tip
+        if method == "getblockheader":
+            if self.depth is None:
+                raise RpcError(-5, "Block not found")
+            return {"confirmations": self.depth}
+        self.submitted.append(parameters[0])
+        if isinstance(self.said, Exception):
+            raise self.said
+        return self.said
+
+
+OTHER = "ff" * 32
+
+
+@pytest.mark.parametrize(
+    ("said", "tip", "depth", "status"),
+    [
+        (None, NAME, 1, "accepted"),
+        ("duplicate", NAME, 1, "accepted"),
+        (RpcError(-27, "already known"), NAME, 1, "accepted"),
+        (None, OTHER, 3, "accepted"),  # somebody has built on it
+        ("duplicate", OTHER, 2, "accepted"),
+        (None, OTHER, -1, "stale"),  # null is no proof
+        ("inconclusive", OTHER, -1, "stale"),
+        ("duplicate-inconclusive", OTHER, -1, "stale"),
+        ("rejected: stale-prevblk", OTHER, None, "stale"),
+        ("rejected: high-hash", OTHER, None, "rejected"),
+        ("bad-cb-height", OTHER, None, "rejected"),
+        (RpcError(-22, "Block decode failed"), OTHER, None, "rejected"),
+        (None, OTHER, None, "rejected"),
+    ],
+)
+def test_only_the_chain_says_who_has_won(
+    said: Any, tip: str, depth: int | None, status: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tasksprint.apps.miner.node.CONFIRM_S", 0.05)
+    body = tmp_path / "body.json"
+    body.write_text(json.dumps(["0011"]))
+    chain: Any = Chain(said, tip, depth)
+    answer = miner()._submit(chain, File(body), HEADER.hex(), "aa", identity([b"\x00\x11"]))
+    assert answer["status"] == status
+    assert "rejected: " not in answer["reason"]
+    assert chain.submitted == [HEADER.hex() + "02aa0011"]
+
+
+def test_transactions_of_another_template_are_not_submitted(tmp_path: Path) -> None:
+    body = tmp_path / "body.json"
+    body.write_text("[]")
+    chain: Any = Chain(None, NAME, 1)
+    assert miner()._submit(chain, File(body), HEADER.hex(), "aa", identity([b"\x00"]))["status"] == "lost"
+    assert not chain.submitted
+
+
+def test_trouble_is_an_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    def silent(node: Any) -> Any:
+        raise Unreachable("nobody answers")
+
+    monkeypatch.delenv("TASKSPRINT_BITCOIN_RPC", raising=False)
+    assert miner()._asked(silent)["answer"]["wait"] is False, "no credentials"
+
+
+def test_the_session_in_the_documents() -> None:
+    page = (HOUSE / "docs" / "embedding.md").read_text()
+    found = re.search(r"<!-- session -->\n```\n(.*?)```", page, re.DOTALL)
+    assert found
+    lines = found[1].splitlines()
+    said = "".join(line[2:] + "\n" for line in lines if line.startswith("> "))
+    expected = [json.loads(line[2:]) for line in lines if line.startswith("< ")]
+    command = [sys.executable, "-c", "from tasksprint.cli.node import main; main()", "miner"]
+    done = subprocess.run(command, input=said, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
+    heard = [json.loads(line) for line in done.stdout.splitlines()]
+    for message in (*heard, *expected):
+        found_there = message.get("result", {}).get("found", {})
+        for name in ("kernel", "began", "seconds", "client", "node"):
+            found_there.pop(name, None)
+    assert heard == expected
