@@ -203,7 +203,7 @@ def test_the_coverage_estimate():
 def test_unsearched_places_beat_uniform_samples():
     """The scheduler's choice of starts: fewer evaluations for the chirp's 32 roots than uniform starts need."""
     chosen, uniform = (
-        sum(len(found("cos(x**2)", 0, 10, 700, seed=seed, starts=starts)["roots"]) for seed in range(6))
+        sum(len(found("cos(x**2)", 0, 10, 500, seed=seed, starts=starts)["roots"]) for seed in range(6))
         for starts in ("unsearched", "uniform")
     )
     assert chosen > uniform

@@ -43,7 +43,7 @@ def same_root(root: Piece, other: Piece, close: float) -> bool:
     the line, neighbours turn the sign opposite ways, so that roots of different signs are never one.
     """
     if "signs" in root and "signs" in other and root["signs"] != other["signs"]:
-        return False
+        return root["kind"] != other["kind"] and distance(root["at"], other["at"]) <= SAME
     sharp = all(one["kind"] == "crossing" and one["multiplicity"] == 1 for one in (root, other))
     reach = close if "unjudged" in (root["kind"], other["kind"]) else SAME if sharp else BLURRED
     return distance(root["at"], other["at"]) <= reach

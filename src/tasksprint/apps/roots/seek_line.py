@@ -105,11 +105,11 @@ def _keep_zero(work: Work, at: float, value: float) -> None:
     _keep(work, at, 0.0, kind, (float(np.sign(signs[0])), float(np.sign(signs[1]))))
 
 
-def _explained(work: Work, at: float, signs: tuple[float, float]) -> bool:
+def _explained(work: Work, at: float, kind: str, signs: tuple[float, float]) -> bool:
     """Whether a root that we have is this one. Neighbouring crossings turn the sign opposite ways: never one root."""
     for root in work.all_roots():
         away = abs(root.at[0] - at)
-        if away <= SAME and root.signs == signs:
+        if away <= SAME and (root.signs == signs or judge.TANGENTIAL in (kind, root.kind)):
             return True
         if away <= BLURRED and root.signs == signs and root.multiplicity != 1:
             return True
@@ -117,7 +117,7 @@ def _explained(work: Work, at: float, signs: tuple[float, float]) -> bool:
 
 
 def _keep(work: Work, at: float, value: float, kind: str, signs: tuple[float, float]) -> None:
-    if _explained(work, at, signs):
+    if _explained(work, at, kind, signs):
         return
     place = np.array([at])
     multiplicity = _multiplicity(work, place, kind)
