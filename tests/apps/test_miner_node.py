@@ -126,6 +126,79 @@ def test_only_the_chain_says_who_has_won(
     assert chain.submitted == [HEADER.hex() + "02aa0011"]
 
 
+TEMPLATE: dict[str, Any] = {
+    "version": 1,
+    "previousblockhash": OTHER,
+    "bits": "207fffff",
+    "height": 10,
+    "curtime": 1_700_000_000,
+    "coinbasevalue": 50,
+    "transactions": [],
+    "rules": [],
+}
+
+
+class Source:
+    """A Bitcoin node that gives this template, and refuses as Core does where segwit is not named."""
+
+    def __init__(self, answer: Any, chain: str = "regtest") -> None:
+        self.answer, self.chain = answer, chain
+
+    def call(self, method: str, *parameters: Any, limit_s: float = 0) -> Any:
+        if method == "getblockchaininfo":
+            return {"chain": self.chain}
+        if "segwit" not in parameters[0].get("rules", ()):
+            raise RpcError(-8, "getblocktemplate must be called with the segwit rule set")
+        return self.answer
+
+
+def fetched(node: Any, address: str, folder: Path, message: str = "hello") -> Any:
+    fetching = miner()
+    fetching._sprint.folder = lambda: folder  # type: ignore[method-assign]
+    return fetching._asked(lambda _: fetching._template(node, address, message, 0, {}, 1.0))["answer"]
+
+
+@pytest.fixture
+def credentials(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "bitcoin.json").write_text('{"url": "http://127.0.0.1:1", "cookie": "/none"}')
+    monkeypatch.setenv("TASKSPRINT_BITCOIN_RPC", str(tmp_path / "bitcoin.json"))
+
+
+@pytest.mark.usefixtures("credentials")
+@pytest.mark.parametrize(
+    ("chain", "address", "complaint"),
+    [
+        ("main", "bcrt1qqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqdku202", "is for regtest, but the node is on main"),
+        ("regtest", "1A1zP1eP5QGefi2DMPTfTL5SLmv7DivfNa", "is for main, but the node is on regtest"),
+        ("mars", "1A1zP1eP5QGefi2DMPTfTL5SLmv7DivfNa", "unknown network 'mars'"),
+    ],
+)
+def test_a_node_on_another_network_is_not_waited_for(chain: str, address: str, complaint: str, tmp_path: Path) -> None:
+    answer = fetched(Source(TEMPLATE, chain), address, tmp_path)
+    assert complaint in answer["trouble"]
+    assert answer["wait"] is False
+
+
+@pytest.mark.usefixtures("credentials")
+@pytest.mark.parametrize(
+    ("change", "complaint"),
+    [
+        ({"height": "ten"}, "height must be"),
+        ({"bits": "00000000"}, "bits make no sense"),
+        ({"previousblockhash": "00"}, "previousblockhash must be 32 bytes"),
+        ({"transactions": [{"data": "00"}]}, "is no transaction"),
+        ({"transactions": [{}] * 200_001}, "200000 is the most"),
+        ({"rules": ["!space"]}, "does not know"),
+        ({"coinbaseaux": {"flags": "00" * 64}, "height": 1 << 30}, "room"),
+    ],
+)
+def test_a_malformed_template_is_waited_out(change: dict[str, Any], complaint: str, tmp_path: Path) -> None:
+    address = "bcrt1qqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqdku202"
+    assert fetched(Source(TEMPLATE), address, tmp_path)["work"]["height"] == 10
+    answer = fetched(Source({**TEMPLATE, **change}), address, tmp_path, "m" * 60)
+    assert complaint in answer["trouble"]
+
+
 def test_transactions_of_another_template_are_not_submitted(tmp_path: Path) -> None:
     body = tmp_path / "body.json"
     body.write_text("[]")

@@ -93,7 +93,7 @@ def test_twenty_blocks_with_transactions_are_valid(kind: Any, tmp_path: Path) ->
 
 
 def test_the_chain_moves_under_the_miner(tmp_path: Path) -> None:
-    """A competitor's block, a reorg between two nodes, the node gone and back: work follows, nothing is submitted."""
+    """A competitor's block, a reorg between two nodes, clients that die, the node gone and back: work follows."""
     port = free_ports(1)[0]
     first, second = CppNode(tmp_path / "first", listen=port), CppNode(tmp_path / "second", connect=port)
     with first, second:
@@ -125,13 +125,18 @@ def test_the_chain_moves_under_the_miner(tmp_path: Path) -> None:
                 await working_on(8)
                 assert first.tip == second.tip != lost
 
+                for client in ("client-1", "client-2"):  # one of them holds the longpoll
+                    at.shoot(client)
+                    await asyncio.to_thread(first.mine, 1, PAY_TO_TRUE)
+                    await working_on(first.height + 1)
+
                 await asyncio.to_thread(first.stop)
                 await at.until_said(job, "miner", lambda line: line["trouble"] != "")
                 update = await at.asking.watch(job, 0)
                 await at.until(job, lambda now: now.read > update.read)  # work goes on
                 await asyncio.to_thread(first.start)
                 await asyncio.to_thread(first.mine, 1, PAY_TO_TRUE)
-                await working_on(9)
+                await working_on(11)
                 disjoint_and_complete(at.said(job, "unit"))
 
         uvloop.run(asyncio.wait_for(story(), 3 * PATIENCE_S))

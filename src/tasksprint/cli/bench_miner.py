@@ -11,6 +11,7 @@ longpoll until the last node has begun on the new block.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 import json
 import multiprocessing
@@ -24,6 +25,8 @@ import time
 from collections import defaultdict
 from pathlib import Path
 from typing import Any
+
+import psutil
 
 from tasksprint.apps.miner.command import LABEL, defaults
 from tasksprint.apps.miner.rpc import VARIABLE
@@ -157,25 +160,46 @@ async def everybody(said: Any, nodes: int) -> None:
     raise Failure(f"the cluster does not get {nodes} nodes to work within 30 s")
 
 
-async def cluster_rate(folder: Path, cores: int, seconds: float) -> float:
-    """Hashes a second of all nodes together: of each, what it did between its second unit and its last."""
+async def cluster_rate(folder: Path, cores: int, seconds: float) -> tuple[float, float, float]:
+    """Hashes a second of all nodes together: of each, what it did between its second unit and its last.
+
+    And, since neighbours on the machine change the first number more than we do: the share of the cores' time that the
+    cluster took for itself, and the share of their time that nodes spent between two units.
+    """
+    own = 0.0
 
     async def story(said: Any) -> None:
+        nonlocal own
         await everybody(said, cores)
+        searching = {int(row[5]) for row in Field.rows(said(), "unit")}
+        before, began = overhead_s(searching), time.monotonic()
         await asyncio.sleep(seconds + 1)
+        own = (overhead_s(searching) - before) / (time.monotonic() - began) / cores
 
     with StandIn() as node:
         lines = await Field(folder, node, cores).mine(defaults(ADDRESS)["unit"], story)
     units = defaultdict(list)
     for *_, hashes, _, name, began, taken in Field.rows(lines, "unit"):
         units[name].append((began, began + taken, hashes))
-    total = 0.0
+    total = idle = whole = 0.0
     for done in units.values():
         settled = sorted(done)[1:]
         if len(settled) < 2:
             raise Failure("the cluster did too little in the time that it had: use a larger --seconds")
-        total += sum(row[2] for row in settled[:-1]) / (settled[-1][0] - settled[0][0])
-    return total
+        span = settled[-1][0] - settled[0][0]
+        total += sum(row[2] for row in settled[:-1]) / span
+        idle += span - sum(row[1] - row[0] for row in settled[:-1])
+        whole += span
+    return total, own, idle / whole
+
+
+def overhead_s(searching: set[int]) -> float:
+    """Seconds of processor time of the cluster's processes so far, without the nodes that search."""
+    taken = 0.0
+    for each in psutil.Process().children(recursive=True):
+        with contextlib.suppress(psutil.Error):
+            taken += 0.0 if each.pid in searching else sum(each.cpu_times()[:2])
+    return taken
 
 
 async def stale(folder: Path, nodes: int, moves: int) -> list[float]:
@@ -234,7 +258,10 @@ async def _measure(
         if peer:
             taken["peer"].append(await peer_rate(peer, seconds))
         taken["bare"].append(await asyncio.to_thread(all_cores, chosen, seconds, cores))
-        taken["cluster"].append(await cluster_rate(place / f"rate-{number}", cores, seconds))
+        rate, own, idle = await cluster_rate(place / f"rate-{number}", cores, seconds)
+        taken["cluster"].append(rate)
+        taken["own"].append(own)
+        taken["idle"].append(idle)
     stopping = await stale(place / "stale", STALE_NODES, STALE_MOVES)
     median = {name: statistics.median(rates) for name, rates in taken.items()}
 
@@ -251,6 +278,8 @@ async def _measure(
         "times_hashlib": ratio(chosen, "hashlib"),
         "cores_ratio": ratio("bare", chosen),
         "efficiency": ratio("cluster", "bare"),
+        "overhead_percent": round(median["own"] * 100, 2),
+        "between_units_percent": round(median["idle"] * 100, 2),
         "stale_nodes": STALE_NODES,
         "stale_p50_ms": round(stopping[len(stopping) // 2] * 1e3, 1),
         "stale_p99_ms": round(stopping[min(len(stopping) - 1, len(stopping) * 99 // 100)] * 1e3, 1),
@@ -272,6 +301,8 @@ def table(measured: dict[str, Any]) -> list[str]:
         f"all {cores} cores: {measured['mhs_all_cores']} MH/s, {measured['cores_ratio']:.2f} times one",
         f"a cluster (3 coordinators, a client, {cores} nodes): {measured['mhs_cluster']} MH/s, "
         f"{measured['efficiency'] * 100:.1f} % of the bare loops",
+        f"        of the cores' time {measured['overhead_percent']} % goes to the cluster itself, and nodes spend "
+        f"{measured['between_units_percent']} % of theirs between units",
         f"stale work: the last of {measured['stale_nodes']} nodes is on the new block after "
         f"{measured['stale_p50_ms']} ms (p50), {measured['stale_p99_ms']} ms (p99), of {measured['stale_count']} tips",
     ]

@@ -130,6 +130,9 @@ async def mine(arguments: dict[str, Any], where: dict[str, str], options: dict[s
 
             try:
                 outcome: Any = await cluster.unless_failed(asyncio.ensure_future(work()))
+            except asyncio.CancelledError:  # Ctrl-C, the usual end of a miner
+                shown.note(shown.text())
+                raise
             finally:
                 fetcher.close()
                 await asking.close()

@@ -49,7 +49,7 @@ def defaults(address: str) -> dict[str, Any]:
         "unit": 2.0,  # seconds that a node searches before it reports
         "harder": 0,  # search for hashes 2**harder times rarer than the network asks for
         "label": LABEL,  # of the clients that may talk to the Bitcoin node
-        "extranonce": secrets.randbits(31) << 32,  # where to begin, so that two miners do different work
+        "extranonce": str(secrets.randbits(31) << 32),  # where to begin, so that two miners do different work
         "log": 0,  # 1: each unit of work in the scheduler's log
     }
 
