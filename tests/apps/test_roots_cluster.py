@@ -104,7 +104,7 @@ class Player:
 
 @pytest.fixture(scope="module")
 def demo():
-    return command.arguments([DEMO], (-20, 20), budget=3000, seed=5, width=4)
+    return command.described([DEMO], (-20, 20), budget=3000, seed=5, width=4)
 
 
 @pytest.fixture(scope="module")
@@ -145,7 +145,7 @@ def test_results_are_released_when_nobody_can_need_them(demo):
 
 
 def test_a_system_with_two_rounds_under_way():
-    args = command.arguments(["x1 - sin(5*pi*x2)", "x1 - x2"], (-1, 1), budget=6000, seed=1, rounds=10)
+    args = command.described(["x1 - sin(5*pi*x2)", "x1 - x2"], (-1, 1), budget=6000, seed=1, rounds=10)
     one, two = (report.as_json(Player(args, seed).play()) for seed in (1, 2))
     assert one == two
     assert len(json.loads(one)["roots"]) == 11
@@ -165,21 +165,21 @@ def test_roots_are_announced_in_the_log_of_the_node(demo):
 
 
 def test_a_time_limit_stops_and_tells_the_round():
-    args = command.arguments([DEMO], (-20, 20), budget=100_000, seed=5, time_s=0.1)
+    args = command.described([DEMO], (-20, 20), budget=100_000, seed=5, time_s=0.1)
     values = Player(args, 1).play()
     assert values["stopped"] == "time"
-    again = command.arguments([DEMO], (-20, 20), budget=100_000, seed=5, last_round=values["rounds"])
+    again = command.described([DEMO], (-20, 20), budget=100_000, seed=5, last_round=values["rounds"])
     repeated = Player(again, 2).play()
     assert repeated["roots"] == values["roots"]
 
 
 def test_an_own_function_needs_the_owners_leave(monkeypatch):
-    args = command.arguments(callable="cmath:cos", box=(0, 1), dimensions=1, budget=100)
+    args = command.described(callable="cmath:cos", box=(0, 1), dimensions=1, budget=100)
     player = Player(args, 1)
     monkeypatch.delenv(ALLOWED, raising=False)
     with pytest.raises(ValueError, match="does not allow the module cmath"):
         player.play()
-    bad = command.arguments(callable="os;x", box=(0, 1), dimensions=1, budget=100)
+    bad = command.described(callable="os;x", box=(0, 1), dimensions=1, budget=100)
     with pytest.raises(ValueError, match="written module:function"):
         Player(bad, 1).play()
 
@@ -191,8 +191,8 @@ def test_an_own_function_is_searched_where_it_is_allowed(monkeypatch, tmp_path):
     )
     monkeypatch.syspath_prepend(str(tmp_path))
     monkeypatch.setenv(ALLOWED, "other, mine_of_roots")
-    args = command.arguments(callable="mine_of_roots:f", box=(1, 10), dimensions=1, budget=800, seed=1)
+    args = command.described(callable="mine_of_roots:f", box=(1, 10), dimensions=1, budget=800, seed=1)
     points = [root["point"][0] for root in Player(args, 1).play()["roots"]]
     assert points == pytest.approx([3.14159265, 6.28318531, 9.42477796])
-    args = command.arguments(callable="mine_of_roots:g", box=(1, 10), dimensions=1, budget=400, seed=1)
+    args = command.described(callable="mine_of_roots:g", box=(1, 10), dimensions=1, budget=400, seed=1)
     assert [root["point"][0] for root in Player(args, 1).play()["roots"]] == pytest.approx([2.0])

@@ -6,15 +6,15 @@ from tasksprint.apps.roots import command, plot
 
 
 def problem_of(**more):
-    return command.arguments(["sin(x)"], (-1, 1), **more)
+    return command.described(["sin(x)"], (-1, 1), **more)
 
 
 def test_arguments():
-    args = command.arguments(["x - y", "x + y"], ((-1, 1), (0, 2)), budget=500, seed=9)
+    args = command.described(["x - y", "x + y"], ((-1, 1), (0, 2)), budget=500, seed=9)
     assert args["problem"]["lo"] == [-1.0, 0.0]
     assert args["problem"]["hi"] == [1.0, 2.0]
     assert (args["options"]["budget"], args["options"]["seed"]) == (500, 9)
-    assert command.arguments(["x - y"], (-1, 1), epsilon=1.0)["problem"]["lo"] == [-1.0, -1.0]
+    assert command.described(["x - y"], (-1, 1), epsilon=1.0)["problem"]["lo"] == [-1.0, -1.0]
     assert problem_of()["warnings"] == []
 
 
@@ -34,7 +34,7 @@ def test_arguments():
 )
 def test_boxes_that_are_refused(box, message):
     with pytest.raises(command.InputError, match=message):
-        command.arguments(["sin(x)"], box)
+        command.described(["sin(x)"], box)
 
 
 @pytest.mark.parametrize(
@@ -58,22 +58,22 @@ def test_options_that_are_refused(more, message):
 
 def test_formulas_and_functions_exclude_each_other():
     with pytest.raises(command.InputError, match="either formulas"):
-        command.arguments([], (0, 1))
+        command.described([], (0, 1))
     with pytest.raises(command.InputError, match="either formulas"):
-        command.arguments(["x"], (0, 1), callable="a:b")
+        command.described(["x"], (0, 1), callable="a:b")
     with pytest.raises(command.ExpressionError, match="unknown name 'foo'"):
-        command.arguments(["sin(foo)"], (0, 1))
+        command.described(["sin(foo)"], (0, 1))
 
 
 def test_warnings():
-    assert "constant (3) and never zero" in command.arguments(["3 + 0*x"], (0, 1))["warnings"][0]
-    assert "zero everywhere" in command.arguments(["0*x"], (0, 1))["warnings"][0]
-    assert "undefined" in command.arguments(["sqrt(x)"], (-1, 1))["warnings"][0]
-    coarse = command.arguments(["sin(x)"], (-1000, 1000), epsilon=1e-9)["warnings"]
+    assert "constant (3) and never zero" in command.described(["3 + 0*x"], (0, 1))["warnings"][0]
+    assert "zero everywhere" in command.described(["0*x"], (0, 1))["warnings"][0]
+    assert "undefined" in command.described(["sqrt(x)"], (-1, 1))["warnings"][0]
+    coarse = command.described(["sin(x)"], (-1000, 1000), epsilon=1e-9)["warnings"]
     assert "one step of 32 bits moves |f| by" in coarse[0]
-    assert command.arguments(["sin(x)"], (-1000, 1000), epsilon=1e-9, bits=64)["warnings"] == []
+    assert command.described(["sin(x)"], (-1000, 1000), epsilon=1e-9, bits=64)["warnings"] == []
     with pytest.raises(command.InputError, match="no finite value anywhere"):
-        command.arguments(["log(-1-x**2)"], (-1, 1))
+        command.described(["log(-1-x**2)"], (-1, 1))
 
 
 def test_a_toml_file(tmp_path):

@@ -47,6 +47,7 @@ APPS = {
     for app in (
         App("wordcount", "count the words of files and folders", "tasksprint.apps.mapreduce"),
         App("miner", "mine Bitcoin blocks with a full node's work", "tasksprint.apps.miner"),
+        App("roots", "find all roots of a function or a system in a box", "tasksprint.apps.roots"),
     )
 }
 

@@ -23,6 +23,9 @@ COMMANDS = {
     "check-scheduler": ("check", "check_scheduler", "Try a scheduler program against the protocol."),
 }
 
+# apps whose `run` has options of its own, each in a module of this room
+WITH_OPTIONS = ("miner", "roots")
+
 
 class Failure(Exception):
     """Ends the command with one line on stderr and this exit code."""
@@ -53,8 +56,9 @@ class Program(click.Group):
         self, context: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         name = args[0]
-        if args[:2] == ["run", "miner"]:  # it has options of its own
-            return "run miner", importlib.import_module("tasksprint.cli.miner").miner, args[2:]
+        if name == "run" and args[1:2] and args[1] in WITH_OPTIONS:
+            app = args[1]
+            return f"run {app}", getattr(importlib.import_module(f"tasksprint.cli.{app}"), app), args[2:]
         if name not in COMMANDS:
             raise click.UsageError(f"no command {name!r}; there are: {', '.join(COMMANDS)}")
         return super().resolve_command(context, args)

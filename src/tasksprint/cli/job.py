@@ -113,13 +113,27 @@ def resolve(
 
 
 def _app(app: Any, words: Sequence[str], args: str | None, seed: int) -> Job:
-    command = app.command()
+    command = app_command(app)
     if args is not None and words:
-        raise click.UsageError("give either --args or files and folders, not both")
+        raise click.UsageError("give either --args or other words, not both")
     try:
         arguments = parse_json(args) if args is not None else command.arguments(words)
     except ValueError as error:
         raise Failure(str(error), 2) from None
+    return app_job(app, arguments, seed)
+
+
+def app_command(app: Any) -> Any:
+    """What the app brings for the command line."""
+    try:
+        return app.command()
+    except ModuleNotFoundError as error:
+        raise Failure(f"{app.name} needs {error.name}: install the extra, tasksprint[{app.name}]") from None
+
+
+def app_job(app: Any, arguments: Any, seed: int) -> Job:
+    """A job of a shipped app."""
+    command = app_command(app)
     spec = JobSpec(app.name, app.scheduler, app.node, encoded(arguments), seed)
     return Job(spec, b"", lambda place, key: command.output_name(place), command.summary, True)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -44,19 +44,36 @@ def job_options(command: _Command) -> _Command:
     return command
 
 
+def cluster_options(command: _Command) -> _Command:
+    """The cluster that is made for a job."""
+    for option in (
+        click.option(
+            "--data-dir", type=click.Path(path_type=Path, file_okay=False), help="Keep journals, logs and results here."
+        ),
+        click.option(
+            "--trace",
+            type=click.Path(path_type=Path, dir_okay=False),
+            help="Write what happens to tasks here, as JSON lines.",
+        ),
+        click.option(
+            "--slots",
+            type=click.IntRange(1, 1024),
+            help="Node processes at a time, for each client.  [default: one a core]",
+        ),
+        click.option(
+            "--clients", type=click.IntRange(1, 64), default=1, show_default=True, help="Clients on this machine."
+        ),
+        click.option(
+            "--replicas", type=click.Choice(["1", "3", "5"]), default="1", show_default=True, help="Coordinators."
+        ),
+    ):
+        command = option(command)
+    return command
+
+
 @click.command()
 @job_options
-@click.option("--replicas", type=click.Choice(["1", "3", "5"]), default="1", show_default=True, help="Coordinators.")
-@click.option("--clients", type=click.IntRange(1, 64), default=1, show_default=True, help="Clients on this machine.")
-@click.option(
-    "--slots", type=click.IntRange(1, 1024), help="Node processes at a time, for each client.  [default: one a core]"
-)
-@click.option(
-    "--trace", type=click.Path(path_type=Path, dir_okay=False), help="Write what happens to tasks here, as JSON lines."
-)
-@click.option(
-    "--data-dir", type=click.Path(path_type=Path, file_okay=False), help="Keep journals, logs and results here."
-)
+@cluster_options
 def run(
     what: str | None,
     words: tuple[str, ...],
@@ -76,6 +93,8 @@ def run(
 
     \b
     tasksprint run wordcount FILE_OR_FOLDER...
+    tasksprint run roots FORMULA... --box LOW HIGH   (run roots --help)
+    tasksprint run miner --address ADDRESS           (run miner --help)
     tasksprint run program.py name=value ...
     tasksprint run FOLDER_WITH_TASKSPRINT_TOML
     tasksprint run --scheduler CMD --node CMD
@@ -87,7 +106,7 @@ def run(
     job = resolve(what, words, scheduler=scheduler, node=node, files=files, args=args, seed=seed)
     target = output_folder(job, output)
     options = {"replicas": int(replicas), "clients": clients, "slots": slots, "data_dir": data_dir, "trace": trace}
-    uvloop.run(_run(job, target, options))
+    uvloop.run(run_job(job, options, lambda outcome, seconds: finish(job, outcome, target, seconds)))
 
 
 def output_folder(job: Any, output: Path | None) -> Path:
@@ -103,7 +122,16 @@ def output_folder(job: Any, output: Path | None) -> Path:
     return target
 
 
-async def _run(job: Any, target: Path, options: dict[str, Any]) -> None:
+async def run_job(
+    job: Any,
+    options: dict[str, Any],
+    end: Callable[[Any, float], None],
+    listen: Callable[[Any, str, Any, asyncio.Event], Awaitable[None]] | None = None,
+) -> None:
+    """The job on a cluster made for it; `end` gets the outcome and the seconds while the files are there.
+
+    `listen` runs beside the job, and ends soon after the event that it is given.
+    """
     from tasksprint.cli.asking import Asking
     from tasksprint.cli.display import display
     from tasksprint.cli.following import follow, new_job_id, submit
@@ -122,12 +150,19 @@ async def _run(job: Any, target: Path, options: dict[str, Any]) -> None:
 
             async def work() -> Any:
                 await submit(asking, job_id, job.spec, job.program)
-                return await follow(asking, job_id, shown, into, fetcher)
+                over = asyncio.Event()
+                listening = asyncio.ensure_future(listen(cluster, job_id, shown, over)) if listen else None
+                try:
+                    return await follow(asking, job_id, shown, into, fetcher)
+                finally:
+                    over.set()
+                    if listening is not None:
+                        await listening
 
             try:
                 outcome: Any = await cluster.unless_failed(asyncio.ensure_future(work()))
                 shown.close()
-                finish(job, outcome, target, time.monotonic() - began)
+                end(outcome, time.monotonic() - began)
             finally:
                 fetcher.close()
                 await asking.close()

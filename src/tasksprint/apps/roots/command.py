@@ -1,5 +1,8 @@
 """The root finder on the command line: arguments from formulas, a box and options, and the answer for a person.
 
+`described` is for programs; `arguments` takes words, as `tasksprint submit roots` has them. `tasksprint run roots` has
+options of its own (`cli/roots.py`).
+
 Everything that can be said about the input is said here, at the submitter, before anything is started: formulas are
 compiled, and a few hundred points are looked at, so that a constant function, one without a finite value, or an epsilon
 below what the resolution can show is an error or a warning at once.
@@ -7,6 +10,7 @@ below what the resolution can show is an error or a warning at once.
 
 from __future__ import annotations
 
+import json
 import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -20,11 +24,14 @@ from tasksprint.apps.roots.local import DEFAULTS
 from tasksprint.apps.roots.problem import Problem, norms
 from tasksprint.native import genome
 
-__all__ = ["ExpressionError", "InputError", "arguments", "from_toml", "plot", "summary", "table"]
+__all__ = ["ExpressionError", "InputError", "arguments", "described", "from_toml", "output_name", "plot", "summary"]
 
 BUDGET_PER_DIMENSION = 25_000
 PROBES = 256
-OPTIONS = ("budget", "seed", "polish", "population", "width", "rounds", "last_round", "time_s", "starts")
+OPTIONS = (
+    *("budget", "seed", "polish", "population", "crossover", "mutation", "width", "rounds"),
+    *("last_round", "time_s", "starts"),
+)
 PROBLEM = ("expressions", "box", "bits", "epsilon", "closeness", "callable", "equations", "dimensions")
 
 
@@ -32,7 +39,7 @@ class InputError(ValueError):
     """The problem cannot be searched; the text says why, and what to do."""
 
 
-def arguments(
+def described(
     expressions: Sequence[str] = (),
     box: Sequence[Any] = (),
     *,
@@ -47,7 +54,8 @@ def arguments(
     """The job's arguments. ExpressionError points at the character of a formula; InputError says what else is wrong.
 
     `box` is one pair for all unknowns, or a pair for each, flat or nested: `(-20, 20)`, `((0, 1), (-1, 1))`. Options:
-    budget (evaluations), seed, polish, population, width (tasks a round), rounds, last_round, time_s, starts.
+    budget (evaluations), seed, polish, population, crossover, mutation, width (tasks a round), rounds, last_round,
+    time_s, starts.
     """
     unknown = set(options) - set(OPTIONS)
     if unknown:
@@ -81,7 +89,43 @@ def from_toml(path: str | Path, **more: Any) -> dict[str, Any]:
     merged = {**values, **more}
     if isinstance(merged.get("expressions"), str):
         merged["expressions"] = [merged["expressions"]]
-    return arguments(**merged)
+    return described(**merged)
+
+
+def arguments(words: Sequence[str]) -> dict[str, Any]:
+    """From words: formulas (or one FILE.toml), and name=value for everything else; box=-1,1 or box=-1,1,0,2."""
+    values: dict[str, Any] = {}
+    formulas: list[str] = []
+    for word in words:
+        name, equals, value = word.partition("=")
+        if not equals or not name.isidentifier():
+            formulas.append(word)
+        elif name not in (*PROBLEM, *OPTIONS):
+            raise InputError(f"unknown name {name!r}; known are {', '.join(PROBLEM + OPTIONS)}")
+        else:
+            values[name] = [each.strip() for each in value.strip("[]").split(",")] if name == "box" else _value(value)
+    return of_words(formulas, values)
+
+
+def of_words(formulas: Sequence[str], values: Mapping[str, Any]) -> dict[str, Any]:
+    """Formulas or one file, and what is given beside them."""
+    if len(formulas) == 1 and formulas[0].endswith(".toml"):
+        return from_toml(formulas[0], **values)
+    if not formulas and not values.get("callable"):
+        raise InputError("give a formula, several for a system, or a file: roots 'sin(x)' and a box of -10, 10")
+    return described(formulas, **values)
+
+
+def _value(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
+
+
+def output_name(place: int) -> str:
+    """The finder has no files of its own; its answer is in its values."""
+    return f"{place}"
 
 
 def _pairs(box: Sequence[Any], dimensions: int) -> list[tuple[float, float]]:
@@ -109,9 +153,15 @@ def _options(options: Mapping[str, Any], problem: Problem) -> dict[str, Any]:
     seed = values["seed"]
     if seed is not None and (not isinstance(seed, int) or not 0 <= seed < 2**53):
         raise InputError(f"the seed is a whole number from 0 to 2**53 - 1, not {seed!r}")
-    time_s = values.get("time_s")
-    if time_s is not None and not 0 < float(time_s) < 1e9:
-        raise InputError(f"the search time is a number of seconds above 0, not {time_s!r}")
+    for name, (least_real, most_real) in {"time_s": (1e-3, 1e9), "crossover": (0, 1), "mutation": (0, 64)}.items():
+        real = values.get(name)
+        if real is None:
+            continue
+        if isinstance(real, bool) or not isinstance(real, int | float) or not least_real <= real <= most_real:
+            what = "the search time in seconds" if name == "time_s" else name
+            raise InputError(f"{what} is a number from {least_real:g} to {most_real:g}, not {real!r}")
+    if not isinstance(values["polish"], bool):
+        raise InputError(f"polish is true or false, not {values['polish']!r}")
     if values["starts"] not in ("unsearched", "uniform"):
         raise InputError(f"starts is unsearched or uniform, not {values['starts']!r}")
     return values
@@ -144,10 +194,6 @@ def probe(problem: Problem) -> list[str]:
             f"the operators alone cannot show such roots; use {more} or a greater epsilon"
         )
     return warnings
-
-
-def table(values: Mapping[str, Any]) -> list[str]:
-    return report.table(values)
 
 
 def summary(values: dict[str, Any]) -> list[str]:

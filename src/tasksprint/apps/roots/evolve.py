@@ -25,7 +25,7 @@ MATES = 3  # nearest neighbours that a parent may mate with
 FLIPS = 1.25  # expected per child
 REACH_MIN = 1e-3  # flips at the scale of the spread times this, at least
 WINDOW = 8  # bits below the highest that flip
-MATING, CHOICE, MUTATION = 11, 12, 13  # purposes of random streams
+MATING, CHOICE, MUTATION, ALONE = 11, 12, 13, 14  # purposes of random streams
 
 
 @dataclass(frozen=True)
@@ -37,6 +37,20 @@ class Keys:
 
     def stream(self, generation: int, purpose: int) -> int:
         return genome.stream(self.seed, self.task, generation, purpose)
+
+
+@dataclass(frozen=True)
+class Variation:
+    """How children come about: the share that has two parents, and how many bits flip in a child, on average."""
+
+    crossover: float = 1.0
+    mutation: float = FLIPS
+
+    def partners(self, one: Rows, two: Rows, key: int) -> Rows:
+        """The second parents; the first again for children that have one only."""
+        if self.crossover >= 1.0:
+            return two
+        return np.where(genome.uniform(key, len(one)) < self.crossover, two, one)
 
 
 def to_words(units: Array, bits: int) -> Words:
@@ -84,7 +98,7 @@ def flip_window(distance: float, bits: int) -> tuple[int, int]:
     return lowest, highest - lowest + 1
 
 
-def children(words: Words, one: Rows, two: Rows, distance: float, key: int, flips: float = FLIPS) -> Words:
+def children(words: Words, one: Rows, two: Rows, distance: float, key: int, flips: float) -> Words:
     """Averages of parents, with flips on the scale of the distance."""
     bits = words.dtype.itemsize * 8
     young = genome.average(words, one.astype(np.uint32), two.astype(np.uint32))
@@ -94,7 +108,7 @@ def children(words: Words, one: Rows, two: Rows, distance: float, key: int, flip
 
 
 def niche_generation(
-    meter: Meter, units: Array, residuals: Array, keys: Keys, number: int, bits: int, count: int
+    meter: Meter, units: Array, residuals: Array, keys: Keys, number: int, bits: int, count: int, variation: Variation
 ) -> tuple[Array, Array]:
     """`count` children of a population with niches, evaluated; better ones stand in for their near parents, in place.
 
@@ -104,9 +118,10 @@ def niche_generation(
     near, distances = neighbours(units, MATES)
     one = genome.select(-sizes, keys.stream(number, CHOICE), count).astype(np.int64)
     pick = (genome.uniform(keys.stream(number, MATING), count) * near.shape[1]).astype(np.int64)
-    two = near[one, pick]
+    two = variation.partners(one, near[one, pick], keys.stream(number, ALONE))
     typical = float(np.median(distances[one, pick]))
-    young = to_units(children(to_words(units, bits), one, two, typical, keys.stream(number, MUTATION)))
+    key = keys.stream(number, MUTATION)
+    young = to_units(children(to_words(units, bits), one, two, typical, key, variation.mutation))
     values = meter(young)
     young_sizes = norms(values)
     to_one = np.abs(young - units[one]).max(axis=1)
@@ -118,7 +133,14 @@ def niche_generation(
 
 
 def close_in(
-    meter: Meter, units: Array, residuals: Array, keys: Keys, bits: int, target: float, allowance: int
+    meter: Meter,
+    units: Array,
+    residuals: Array,
+    keys: Keys,
+    bits: int,
+    target: float,
+    allowance: int,
+    variation: Variation,
 ) -> tuple[Array, Array, float]:
     """A small population that evolves into one place: tournaments, averages, flips at a scale that adapts.
 
@@ -134,9 +156,9 @@ def close_in(
     while meter.used + brood <= end and meter.left >= brood and sizes.min() > target and idle < 25:
         number += 1
         parents = genome.select(-sizes, keys.stream(number, CHOICE), 2 * brood).astype(np.int64)
-        young = children(
-            words, parents[0::2], parents[1::2], reach * spread, keys.stream(number, MUTATION), FLIPS * words.shape[1]
-        )
+        one, two = parents[0::2], variation.partners(parents[0::2], parents[1::2], keys.stream(number, ALONE))
+        flips = variation.mutation * words.shape[1]
+        young = children(words, one, two, reach * spread, keys.stream(number, MUTATION), flips)
         values = meter(to_units(young))
         before = sizes.min()
         every, together = np.concatenate([words, young]), np.concatenate([residuals, values])

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tasksprint.apps.roots import judge
-from tasksprint.apps.roots.evolve import Keys
+from tasksprint.apps.roots.evolve import Keys, Variation
 from tasksprint.apps.roots.problem import Array, Function, Meter, Problem, norms
 
 SAME = 1e-7  # of the box: two crossings nearer than this are one
@@ -64,6 +64,7 @@ class Work:
     polish: bool
     cell_low: Array
     cell_high: Array
+    variation: Variation = Variation()
     roots: list[Root] = field(default_factory=list)
     sightings: list[int] = field(default_factory=list)  # numbers of known roots, then of new ones
     open: list[dict[str, Any]] = field(default_factory=list)
@@ -90,6 +91,7 @@ class Work:
             bool(args["polish"]),
             np.array(cell["low"]),
             np.array(cell["high"]),
+            Variation(*args.get("variation", ())),
         )
 
     def all_roots(self) -> list[Root]:

@@ -19,6 +19,8 @@ DEFAULTS: dict[str, Any] = {
     "population": 64,
     "width": 0,
     "starts": "unsearched",
+    "crossover": 1.0,
+    "mutation": 1.25,
 }
 
 

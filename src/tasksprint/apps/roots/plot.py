@@ -48,9 +48,8 @@ def draw(values: Mapping[str, Any], path: str | Path) -> None:
 
 
 def _function(problem: Mapping[str, Any]) -> Any:
-    made = Problem.from_arguments(problem)
     try:
-        return made.compiled()
+        return Problem.from_arguments(problem).compiled()
     except ValueError:  # a user's own function: only nodes may import it
         return None
 

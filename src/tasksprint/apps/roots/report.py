@@ -48,6 +48,7 @@ def result(search: Search, warnings: Sequence[str] = ()) -> dict[str, Any]:
         "answer": search.answer(),
         "roots": roots,
         "continuum_at": None if search.continuum is None else point_of(search.continuum, search.problem),
+        "clusters": [{"point": point_of(row["at"], search.problem), "residual": row["size"]} for row in search.open],
         "estimate": search.estimate(),
         "evaluations": search.used,
         "budget": search.budget,
@@ -90,8 +91,9 @@ def table(values: Mapping[str, Any]) -> list[str]:
     elif values["answer"] == "no root":
         lines.append("no root in the box")
     estimate = values["estimate"]
+    count = "1 root" if len(values["roots"]) == 1 else f"{len(values['roots'])} roots"
     share = f"{values['evaluations']:,} of {values['budget']:,} evaluations, {values['rounds']} rounds"
-    lines.append(f"{len(values['roots'])} roots after {share} (seed {values['seed']}, ended by {values['stopped']})")
+    lines.append(f"{count} after {share} (seed {values['seed']}, ended by {values['stopped']})")
     if estimate["draws"]:
         text = f"coverage {estimate['coverage']:.1%}: {estimate['once']} of the roots were met only once"
         lines.append(f"{text}; about {estimate['missing']:.1f} more may be missing")

@@ -216,9 +216,15 @@ class Search:
             "quiet": self.quiet,
             "polish": self.options["polish"],
             "allowance": allowance,
+            **self.variation(),
             **more,
         }
         return {"number": number, "kind": kind, "inputs": inputs, "args": args}
+
+    def variation(self) -> dict[str, list[float]]:
+        """The genetic algorithm's probabilities, where they are not what a task takes by itself."""
+        given = [float(self.options[name]) for name in ("crossover", "mutation") if name in self.options]
+        return {"variation": given} if len(given) == 2 else {}
 
     def _known_to(self, place: int | None) -> list[int]:
         """Numbers of the roots that a task is told of: on the line those of its cell, else all while they are few."""

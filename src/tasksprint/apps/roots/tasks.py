@@ -119,7 +119,9 @@ def evolve(work: Work, samples: Population, args: Mapping[str, Any]) -> Populati
         count = min(max(4, len(active) // 2), work.meter.left)
         if count < 1:
             break
-        young = niche_generation(work.meter, units, residuals, work.keys, number, work.problem.bits, count)
+        young = niche_generation(
+            work.meter, units, residuals, work.keys, number, work.problem.bits, count, work.variation
+        )
         born.append(Population.fresh(*young))
     return Population.joined(born)
 
@@ -179,7 +181,7 @@ def close(work: Work, samples: Population, cluster: Mapping[str, Any], number: i
     room = (share - len(filled)) // 2 if work.polish else share - len(filled)
     target = work.quiet if work.polish else ENOUGH * work.problem.epsilon
     points, residuals, left = close_in(
-        work.meter, members.points, members.residuals, keys, work.problem.bits, target, room
+        work.meter, members.points, members.residuals, keys, work.problem.bits, target, room, work.variation
     )
     before = len(work.roots) + len(work.sightings)
     last = Population.fresh(points, residuals)
