@@ -18,7 +18,7 @@ goes back there.  A follower that sees a hole says so at once.
 
 from __future__ import annotations
 
-from tasksprint.limits import SLOT_BYTES, SLOTS_IN_FLIGHT
+from tasksprint.limits import SLOT_BYTES, SLOTS_IN_FLIGHT, SPARE_MS
 from tasksprint.paxos.acceptor import MESSAGE_BYTES, Acceptor
 from tasksprint.paxos.election import NEVER
 from tasksprint.paxos.messages import (
@@ -44,7 +44,7 @@ class Follower:
 
     __slots__ = (
         "begin", "heard_ms", "id", "mark_round", "mark_sent", "match", "next", "opened", "promise", "received",
-        "round", "suffix", "transfer",
+        "round", "streamed_ms", "suffix", "transfer",
     )
 
     def __init__(self, id: int) -> None:
@@ -58,6 +58,7 @@ class Follower:
         self.received = 0  # arrived, in this ballot
         self.round = 0  # the last heartbeat that it answered
         self.heard_ms = NEVER
+        self.streamed_ms = NEVER  # when entries were last sent
         self.mark_round = 0  # the heartbeat that asks whether everything up to `mark_sent` arrived
         self.mark_sent = 0
         self.transfer: Sender | None = None
@@ -237,16 +238,36 @@ class Proposer:
         follower.rewind(message.index)
 
     # --- leader: sending --------------------------------------------------------------------------
-    def stream(self, snapshot: Snapshot | None) -> None:
-        """Send what is new to whom; called once at the end of a turn."""
+    def stream(self, snapshot: Snapshot | None, now_ms: int) -> None:
+        """Send what is new to whom; called once at the end of a turn.
+
+        Those followers that complete a quorum with us (the ones that are ahead) get it at once.  The others, whom nobody
+        waits for, get it SPARE_MS after what they got before, many entries at a time: an idle log reaches all at once, a
+        busy one wakes fewer.  A follower that falls behind becomes a spare one by that.
+        """
         self._shared = None
+        needed = self.needed()
         for follower in self.followers.values():
             if follower.promise is None:
                 continue
             if follower.transfer is not None or follower.next < self.acceptor.log.first:
                 self._stream_snapshot(follower, snapshot)
-            else:
+            elif follower in needed or not follower.opened or now_ms - follower.streamed_ms >= SPARE_MS:
+                if follower.next <= self.acceptor.log.length:
+                    follower.streamed_ms = now_ms
                 self._stream_log(follower)
+
+    def needed(self) -> list[Follower]:
+        """The followers whose acceptances will decide, as it looks now."""
+        ahead = sorted(self.followers.values(), key=lambda follower: (-follower.match, follower.id))
+        return ahead[: self.quorum - 1]
+
+    def next_stream_ms(self) -> int:
+        """When a spare follower is due that has something to get."""
+        length, needed = self.acceptor.log.length, self.needed()
+        spare = (each for each in self.followers.values() if each not in needed)
+        due = [each.streamed_ms for each in spare if each.opened and each.next <= length]
+        return min(due, default=-NEVER) + SPARE_MS
 
     def _stream_log(self, follower: Follower) -> None:
         log = self.acceptor.log

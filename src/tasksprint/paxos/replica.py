@@ -13,7 +13,6 @@ Nothing here reads a clock or a random source; the same calls give the same outp
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
 from typing import Any
 
 from tasksprint.limits import SLOT_BYTES
@@ -39,25 +38,13 @@ from tasksprint.paxos.messages import (
     SnapshotChunk,
     SnapshotReply,
 )
+from tasksprint.paxos.output import Output
 from tasksprint.paxos.proposer import Proposer
 from tasksprint.paxos.snapshot_transfer import Receiver, Snapshot
 
 FOLLOWER, ASKING, PREPARING, LEADER = "follower", "asking", "preparing", "leader"
 KEPT_ENTRIES = 1_024  # before a snapshot's index, for followers that lag a little
 KEPT_BYTES = 8 * SLOT_BYTES
-
-
-@dataclass(slots=True)
-class Output:
-    """What the shell must do after a turn."""
-
-    records: list[AnyRecord] = field(default_factory=list)  # to the journal, in this order ...
-    write: int = 0  # ... as the write of this number; 0 when there are none
-    messages: list[tuple[int, AnyMessage, int]] = field(default_factory=list)  # (to, message, after which write)
-    committed: list[tuple[int, bytes]] = field(default_factory=list)  # newly decided, in order, each once
-    install: tuple[int, bytes] | None = None  # (index, state): store it before `records`; load it before `committed`
-    reads: list[tuple[int, int]] = field(default_factory=list)  # (token, index): serve when applied >= index
-    role_changed: bool = False  # is_leader or leader differ; a former leader has forgotten its unanswered reads
 
 
 class Replica:
@@ -88,6 +75,7 @@ class Replica:
         self._hole_told = False
         self._reads: list[tuple[int, int]] = []
         self._heartbeat_ms = 0
+        self._now_ms = now_ms
         self._prepare_deadline_ms = 0
         self._resend_ms = 0
         self._told_role = (False, 0)
@@ -136,6 +124,7 @@ class Replica:
 
     # --- what the shell does ----------------------------------------------------------------------
     def step(self, source: int, message: AnyMessage, now_ms: int) -> None:
+        self._now_ms = now_ms
         if message.config == self.config and source in self.voters and source != self.id:
             self._handlers[type(message)](source, message, now_ms)
 
@@ -154,6 +143,7 @@ class Replica:
         return True
 
     def written(self, write: int, now_ms: int) -> None:
+        self._now_ms = now_ms
         self.acceptor.written(write)
         if self.role is LEADER and self.proposer is not None:
             self.proposer.commit()
@@ -186,13 +176,14 @@ class Replica:
             self._step_down(now_ms, 2 * self.timing.election_ms)
 
     def next_wake(self) -> int:
-        if self.role is LEADER:
-            return self._heartbeat_ms
+        if self.role is LEADER and self.proposer is not None:
+            return min(self._heartbeat_ms, self.proposer.next_stream_ms())
         if self.role is PREPARING:
             return min(self._resend_ms, self._prepare_deadline_ms)
         return self.election.deadline_ms
 
     def tick(self, now_ms: int) -> None:
+        self._now_ms = now_ms
         if self.role is LEADER:
             self._tick_leader(now_ms)
         elif self.role is PREPARING:
@@ -205,7 +196,7 @@ class Replica:
         proposer = self.proposer
         if self.role is LEADER and proposer is not None:
             self._reads += proposer.confirm_reads()
-            proposer.stream(self._snapshot)
+            proposer.stream(self._snapshot, self._now_ms)
         acceptor = self.acceptor
         records = acceptor.take_records()
         if self._owed:
