@@ -241,9 +241,9 @@ class Proposer:
     def stream(self, snapshot: Snapshot | None, now_ms: int) -> None:
         """Send what is new to whom; called once at the end of a turn.
 
-        Those followers that complete a quorum with us (the ones that are ahead) get it at once.  The others, whom nobody
-        waits for, get it SPARE_MS after what they got before, many entries at a time: an idle log reaches all at once, a
-        busy one wakes fewer.  A follower that falls behind becomes a spare one by that.
+        Those followers that complete a quorum with us (the ones that are ahead) get it at once.  The others, whom
+        nobody waits for, get it SPARE_MS after what they got before, many entries at a time: an idle log reaches all
+        at once, a busy one wakes fewer.  A follower that falls behind becomes a spare one by that.
         """
         self._shared = None
         needed = self.needed()
