@@ -68,3 +68,28 @@ def miner(kernel: str, everything: bool, seconds: float, rounds: int, peer: str,
     else:
         for line in table(measured):
             click.echo(line)
+
+
+@bench.command()
+@click.option("--size", type=click.IntRange(2, 10**7), default=10_000, show_default=True, help="Individuals.")
+@click.option(
+    "--probability", type=click.FloatRange(0, 0.5), default=0.01, show_default=True, help="Of a flip, for each bit."
+)
+@click.option(
+    "--seconds", type=click.FloatRange(0.01, 600), default=0.5, show_default=True, help="For each number of the table."
+)
+@click.option("--rounds", type=click.IntRange(1, 100), default=3, show_default=True, help="In how many turns.")
+@click.option("--json", "as_json", is_flag=True, help="One line of JSON.")
+def genome(size: int, probability: float, seconds: float, rounds: int, as_json: bool) -> None:
+    """The genetic operators, beside a vectorised numpy version and (where it is installed) DEAP."""
+    try:
+        from tasksprint.cli.bench_genome import measure, table
+    except ModuleNotFoundError as error:
+        raise click.ClickException(f"this needs {error.name}: install the extra, tasksprint[roots]") from None
+
+    measured: dict[str, Any] = measure(size, probability, seconds, rounds)
+    if as_json:
+        click.echo(json.dumps(measured))
+    else:
+        for line in table(measured):
+            click.echo(line)

@@ -64,7 +64,7 @@ class Work:
     polish: bool
     cell_low: Array
     cell_high: Array
-    variation: Variation = Variation()
+    variation: Variation = field(default_factory=Variation)
     roots: list[Root] = field(default_factory=list)
     sightings: list[int] = field(default_factory=list)  # numbers of known roots, then of new ones
     open: list[dict[str, Any]] = field(default_factory=list)
