@@ -36,3 +36,11 @@ def program(name: str, arguments: object, *, seed: int = 0) -> tuple[JobSpec, by
     packed = pack_program(PROGRAMS, [f"{name}.py"])
     commands = [[*SDK, f"{name}.py", role] for role in ("scheduler", "node")]
     return JobSpec(name, *commands, json.dumps(arguments).encode(), seed, hash_of(packed)), packed
+
+
+def example(name: str, arguments: object, *, seed: int) -> tuple[JobSpec, bytes]:
+    """One of examples/, as `tasksprint run examples/NAME` would submit it."""
+    folder = Path(__file__).parents[2] / "examples" / name
+    packed = pack_program(folder)
+    commands = [[*SDK, f"{role}.py", role] for role in ("scheduler", "node")]
+    return JobSpec(name, *commands, json.dumps(arguments).encode(), seed, hash_of(packed)), packed

@@ -136,3 +136,24 @@ def test_all_coordinators_start_again_from_their_folders(tmp_path: Path) -> None
             assert not set(pids) & {at.pid(f"coordinator-{number}") for number in (1, 2, 3)}, "new processes"
 
     uvloop.run(asyncio.wait_for(story(), 3 * PATIENCE_S))
+
+
+def test_the_digits_of_pi_do_not_depend_on_who_died(tmp_path: Path) -> None:
+    """examples/montecarlo: one seed, the same digits with faults and without, with one client and with four."""
+
+    async def story() -> None:
+        spec, program = jobs.example("montecarlo", {"tasks": 60, "darts": 20_000}, seed=7)
+        values = []
+        async with field(tmp_path / "one", replicas=1, clients=1, slots=2) as at:
+            values.append((await at.end(await at.start(spec, program))).values)
+        async with field(tmp_path / "four", replicas=3, clients=4, slots=1) as at:
+            job = await at.start(spec, program)
+            await at.middle(job, at_least=3)
+            proofs = [await shot(at, job) for shot in (_client, _leader)]
+            values.append((await at.end(job)).values)
+            for proof in proofs:
+                await proof()
+        assert values[0] == values[1]
+        assert b'"pi"' in values[0]
+
+    uvloop.run(asyncio.wait_for(story(), 3 * PATIENCE_S))
