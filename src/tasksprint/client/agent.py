@@ -71,6 +71,7 @@ class Agent:
         self._dial = 0
         self._nodes: dict[int, NodeProcess] = {}
         self._node_jobs: dict[int, int] = {}
+        self._task_folders: dict[int, str] = {}  # job → where its tasks have their folders
         self._fetches: dict[PieceId, Wanted] = {}
         self._next_file = 0
         self._pumping = False
@@ -284,7 +285,10 @@ class Agent:
             return
         info = self.core.jobs[assign.job].info
         self._trace.add(self.loop.time(), "run", *attempt_id, name=assign.name)
-        folder = self.job_folder(info.job_id) / "tasks" / f"{assign.task}.{assign.attempt}"
+        tasks = self._task_folders.get(assign.job)
+        if tasks is None:
+            tasks = self._task_folders[assign.job] = str(self.job_folder(info.job_id) / "tasks")
+        folder = f"{tasks}/{assign.task}.{assign.attempt}"
         try:
             inputs = [_node_input(each) for each in effect.inputs] if effect.inputs else []
             node.run(
@@ -295,7 +299,7 @@ class Agent:
                     assign.args,
                     inputs,
                     assign.seed,
-                    str(folder),
+                    folder,
                     assign.timeout_ms,
                 )
             )
@@ -443,6 +447,7 @@ class Agent:
 
     def _do_drop_job(self, effect: effects.DropJob) -> None:
         self.shelf.drop_job(effect.job)
+        self._task_folders.pop(effect.job, None)
         log = self.logs.pop(effect.job, None)
         if log is not None:
             log.close()
