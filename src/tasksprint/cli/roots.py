@@ -70,7 +70,7 @@ def roots(
 
     \b
     tasksprint run roots "sin(3*x)*cos(x/2)" --box -20 20
-    tasksprint run roots "x^2 + y^2 - 1" "x - y" --box -2 2 --plot roots.png
+    tasksprint run roots "x**2 + y**2 - 1" "x - y" --box -2 2 --plot roots.png
     tasksprint run roots problem.toml --output roots.json
     """
     import uvloop
