@@ -204,11 +204,35 @@ def test_a_late_answer_does_not_lead_back_but_a_reorg_does() -> None:
     assert len(stage.tasks("search")) == module.UNITS_PER_CLIENT
 
 
+def test_a_late_answer_does_not_end_the_watch() -> None:
+    """The watch saw a new tip while a template was on its way that did not: somebody must look again."""
+    stage = begun()
+    stage.time = 31_000
+    stage.timer("second")  # asks for a template
+    stage.done("watch", {"tip": B})
+    stage.done("template", {"work": work_on(A)})
+    assert stage.scheduler.previous == A
+    if not stage.tasks("watch"):
+        stage.timer("second")
+    stage.done("watch", {"tip": B})
+    stage.done("template", {"work": work_on(B, 11)})
+    assert stage.scheduler.previous == B
+
+
+def test_a_longpoll_that_brings_nothing_new_is_asked_again_in_a_second() -> None:
+    stage = begun()
+    stage.done("longpoll", {"work": work_on(A)})
+    assert not stage.tasks("longpoll")
+    stage.timer("second")
+    assert len(stage.tasks("longpoll")) == 1
+
+
 def test_old_work_is_fetched_again_and_units_at_hand_run_out() -> None:
     stage = begun()
     units = stage.tasks("search")
     stage.time = 31_000
     stage.timer("second")
+    assert len(stage.tasks("longpoll")) == len(stage.tasks("watch")) == 1
     stage.done("template", {"work": work_on(A, time=1_700_000_031)})
     assert stage.tasks("search") == units, "a hit in them counts as before"
     stage.found(1000)

@@ -194,5 +194,6 @@ def test_an_own_function_is_searched_where_it_is_allowed(monkeypatch, tmp_path):
     args = command.described(callable="mine_of_roots:f", box=(1, 10), dimensions=1, budget=800, seed=1)
     points = [root["point"][0] for root in Player(args, 1).play()["roots"]]
     assert points == pytest.approx([3.14159265, 6.28318531, 9.42477796])
+    monkeypatch.setenv(ALLOWED, str(tmp_path / "mine_of_roots.py"))
     args = command.described(callable="mine_of_roots:g", box=(1, 10), dimensions=1, budget=400, seed=1)
     assert [root["point"][0] for root in Player(args, 1).play()["roots"]] == pytest.approx([2.0])

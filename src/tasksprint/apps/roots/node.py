@@ -1,7 +1,6 @@
 """The root finder's node: the pure tasks, with populations as pieces.
 
-A user's own Python function is imported by its path, where the owner of the client allows its module: the environment
-variable TASKSPRINT_ROOTS_MODULES names those that may be, with commas. Nothing is imported otherwise.
+A user's own Python function is imported by its path, where the owner of the client allows its module (`external`).
 """
 
 from __future__ import annotations

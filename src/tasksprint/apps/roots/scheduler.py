@@ -44,7 +44,7 @@ class RootFinder(Scheduler, ordered=True):
     def task_failed(self, task: Task, error: str) -> None:
         self.failures += 1
         if self.failures >= FAILURES_MAX:
-            self.fail(f"the function cannot be evaluated: {error}")
+            self.fail(f"the function cannot be evaluated: {error.splitlines()[0] if error else 'it failed'}")
             return
         print(f"a task is lost: {error}")
         self.fold(self.numbers.pop(task.number), None)
