@@ -161,9 +161,7 @@ class Mine(Scheduler):
             self.release(Task(source, kind))
         else:
             self.begin(source, work, anew=not known)
-        if kind == "longpoll" and known:
-            self.set_timer("longpoll", 1.0)  # only the transactions changed: no need to hurry
-        else:
+        if kind != "longpoll" or not known:  # else only the transactions changed: `second` is soon enough
             self.ask_longpoll()
 
     def is_fresh(self, work: dict[str, Any]) -> bool:
@@ -332,8 +330,6 @@ class Mine(Scheduler):
             self.over = "stop"
             if not self.submitting and not self.again:
                 self.end("time")
-        elif name == "longpoll":
-            self.ask_longpoll()
         elif name == "retry":
             self.retry()
         elif name == "second":
@@ -343,6 +339,10 @@ class Mine(Scheduler):
         again, self.again = self.again, []
         for each in again:
             self.submit(each)
+        self.look()
+
+    def look(self) -> None:
+        """Somebody asks the Bitcoin node, whatever has ended meanwhile."""
         if not self.source:
             self.ask("template")
             return
@@ -357,6 +357,8 @@ class Mine(Scheduler):
             return
         if self.source and self.now - self.work_at >= self.args["max_age"]:
             self.ask("template")
+        if not self.tries:
+            self.look()
         self.fill()
         if Tally.due(self.tally, self.now):
             self.tell()
