@@ -9,8 +9,10 @@ import click
 import pytest
 
 from tasksprint.cli.commands import COMMANDS, program
+from tasksprint.cli.roots import roots
 
 DOCS = (Path(__file__).parents[2] / "docs" / "cli.md").read_text()
+ROOTS = (Path(__file__).parents[2] / "docs" / "roots.md").read_text()
 
 
 @pytest.mark.parametrize("name", COMMANDS)
@@ -33,3 +35,11 @@ def test_every_option_that_is_described_is_there() -> None:
         commands = [command, *(command.commands.values() if isinstance(command, click.Group) else ())]
         known.update(word for one in commands for option in one.params for word in option.opts)
     assert set(re.findall(r"--[a-z][a-z-]+", DOCS)) <= known
+
+
+def test_the_root_finders_own_options_are_described() -> None:
+    described = set(re.findall(r"`(--[a-z][a-z-]+)", ROOTS))
+    shared = {word for option in program.get_command(click.Context(program), "run").params for word in option.opts}  # type: ignore[union-attr]
+    own = {word for option in roots.params if isinstance(option, click.Option) for word in option.opts}
+    assert described - {"--problems", "--seeds"} <= own
+    assert own - shared <= described

@@ -12,6 +12,8 @@ from typing import Any
 
 from tasksprint.apps.roots.search import Search
 
+SHARP, BLURRED = 12, 7  # digits that are shown: where the function is flat around a root, it is known less well
+NOISE = 1e-12  # residuals below are rounding errors: their digits mean nothing
 CONTINUUM_TEXT = "the zeros are a continuum: they fill a curve, a surface or an interval, and cannot be listed"
 
 
@@ -27,7 +29,8 @@ def announcement(search: Search, told: int) -> list[str]:
     """A line for each root that is new since `told` were known."""
     lines = []
     for number, root in enumerate(search.roots[told:], told + 1):
-        point = ", ".join(f"{value:.12g}" for value in point_of(root["at"], search.problem))
+        digits = SHARP if root["kind"] == "crossing" else BLURRED
+        point = ", ".join(f"{value:.{digits}g}" for value in point_of(root["at"], search.problem))
         lines.append(f"root {number}: ({point})  |f| = {root['size']:.2g}  {kind_text(root)}")
     return lines
 
@@ -105,7 +108,9 @@ def _rows(values: Mapping[str, Any]) -> list[str]:
     head = [*(["x"] if dimensions == 1 else [f"x{number + 1}" for number in range(dimensions)]), "|f|", "kind", "met"]
     rows = [head]
     for root in values["roots"]:
-        numbers = [f"{value:.12g}" for value in root["point"]]
-        rows.append([*numbers, f"{root['residual']:.1e}", kind_text(root), str(root["sightings"])])
+        digits = SHARP if root["kind"] == "crossing" else BLURRED
+        numbers = [f"{value:.{digits}g}" for value in root["point"]]
+        size = f"{root['residual']:.1e}" if root["residual"] >= NOISE else f"<{NOISE:.0e}"
+        rows.append([*numbers, size, kind_text(root), str(root["sightings"])])
     widths = [max(len(row[column]) for row in rows) for column in range(len(head))]
     return ["  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)) for row in rows]
