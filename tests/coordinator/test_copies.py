@@ -442,6 +442,23 @@ def test_an_ordered_scheduler_has_no_timers() -> None:
     assert bench.job.state == "failed" and "timers" in bench.job.error
 
 
+def test_an_ordered_scheduler_to_which_nothing_can_happen_any_more_fails_its_job() -> None:
+    bench = Bench(ordered=True)
+    bench.say((1, []))
+    bench.lead()
+    assert bench.job.state == "failed" and "nothing can happen to it" in bench.job.error
+    waiting = Bench(ordered=True)
+    waiting.say((1, start(1)))
+    waiting.lead()
+    waiting.lead()
+    assert waiting.job.state == "running", "a task is under way"
+    free = Bench()
+    free.say((1, []))
+    free.lead()
+    free.lead()
+    assert free.job.state == "running", "a client may join"
+
+
 def test_the_end_of_a_job_ends_its_copy() -> None:
     bench = Bench()
     bench.say((1, [Finish(b"1")]))

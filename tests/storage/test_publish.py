@@ -36,11 +36,23 @@ def test_anything_else_is_refused_and_kept(tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to(tmp_path / "ours")
     for name in ("mine", "file", "link"):
         for attempt in (check_target, lambda target: publish(target, {"a": b"2"})):
-            with pytest.raises(NotOurs, match="is no result of ours: remove it, or choose another place"):
+            with pytest.raises(NotOurs, match="ours: remove it, or choose another place"):
                 attempt(tmp_path / name)
     assert content(mine) == {"thesis": b"years of work"}
     with pytest.raises(StorageError, match="is no folder: make it first"):
         check_target(tmp_path / "no" / "out")
+
+
+def test_a_users_own_file_in_a_result_of_ours_is_kept(tmp_path: Path) -> None:
+    target = tmp_path / "out"
+    publish(target, {"a": b"old", "sub/b": b"old"})
+    (target / "sub" / "notes").write_text("mine")
+    with pytest.raises(NotOurs, match="has files in it that are not ours"):
+        publish(target, {"a": b"new"})
+    assert (target / "sub" / "notes").read_text() == "mine"
+    (target / "sub" / "notes").unlink()
+    publish(target, {"a": b"new"})
+    assert content(target) == {"a": b"new"}
 
 
 def test_bad_names_and_missing_sources_leave_the_old_result(tmp_path: Path) -> None:

@@ -40,7 +40,7 @@ from tasksprint.coordinator.effects import (
     StartScheduler,
     StopScheduler,
 )
-from tasksprint.view import JobState, Machine, rolling
+from tasksprint.view import JobState, Machine, is_idle, rolling
 from tasksprint.view.operations import (
     AnyAction,
     AnyOperation,
@@ -53,6 +53,10 @@ from tasksprint.view.operations import (
     pack_actions,
 )
 
+NEVER_FINISHED = (
+    "the scheduler has not finished the job, and nothing can happen to it any more: every task has ended, and an "
+    "ordered scheduler hears of nothing else; call finish or fail"
+)
 UNSAVED_WARNING = 0.2  # of what a scheduler that cannot be saved may see
 FEED_EVENTS = 1_000
 FEED_BYTES = 4 * limits.MIB
@@ -362,6 +366,9 @@ class Copies:
             if copy.fed == copy.answered and not copy.saving and self._is_save_due(copy, state):
                 self._save(copy, state)
             self._limit_unsaved(copy, state, ballot)
+            if state.ordered and is_idle(state) and job not in self.in_flight:
+                self.in_flight.add(job)
+                self.operations.append(FailJob(ballot, job, NEVER_FINISHED))
 
     def _next_decide(self, copy: Copy, state: JobState, ballot: Ballot, idle: bool) -> Decide | None:
         """Whole answers together; a chunk of a long answer alone, after the events before it."""

@@ -1,7 +1,7 @@
 """A folder of results for the user: all of it or nothing, and never over something that is not ours.
 
 The files are written into a new folder beside the target, synced, and the folder is renamed to the target's name.  An
-earlier result of ours, known by its marker file, is first renamed aside and removed last; between the two renames a
+earlier result of ours, known by its marker file, which lists what was written, is first renamed aside and removed last; between the two renames a
 crash leaves the old result under its other name, and the next `publish` puts it back before it begins.
 """
 
@@ -31,7 +31,8 @@ def check_target(target: Path) -> None:
         return
     if target.is_dir() and not target.is_symlink() and not any(target.iterdir()):
         return
-    raise NotOurs(f"{target} exists and is no result of ours: remove it, or choose another place for the output")
+    what = "has files in it that are not ours" if (target / MARKER).is_file() else "is no result of ours"
+    raise NotOurs(f"{target} exists and {what}: remove it, or choose another place for the output")
 
 
 def publish(target: Path, files: Mapping[str, Path | bytes]) -> None:
@@ -58,7 +59,7 @@ def publish(target: Path, files: Mapping[str, Path | bytes]) -> None:
 
 def _fill(folder: Path, files: Mapping[str, Path | bytes]) -> None:
     folder.mkdir()
-    (folder / MARKER).write_bytes(_MARK)
+    (folder / MARKER).write_bytes(b"\0".join([_MARK, *(os.fsencode(name) for name in files)]))
     folders = {folder}
     for name, source in files.items():
         path = folder / _checked(name)
@@ -93,8 +94,15 @@ def _sync(path: Path) -> None:
 
 
 def _is_ours(path: Path) -> bool:
+    """A folder that was made here, with nothing in it that was not."""
     marker = path / MARKER
-    return path.is_dir() and not path.is_symlink() and marker.is_file()
+    if path.is_symlink() or not path.is_dir() or not marker.is_file() or marker.is_symlink():
+        return False
+    mark, *names = marker.read_bytes().split(b"\0")
+    ours = {MARKER, *(os.fsdecode(name) for name in names)}
+    return mark == _MARK and all(
+        str(each.relative_to(path)) in ours for each in path.rglob("*") if each.is_symlink() or not each.is_dir()
+    )
 
 
 def _clear(path: Path) -> None:

@@ -5,10 +5,10 @@ liveness and the schedulers' events all follow from the entries alone, so that e
 same index, and `digest` proves it.  Nothing here walks what did not change.
 """
 
-from tasksprint.view.decisions import rolling
+from tasksprint.view.decisions import is_idle, rolling
 from tasksprint.view.machine import Machine
 from tasksprint.view.records import Client as ClientState
 from tasksprint.view.records import Event, JobState
 from tasksprint.view.world import Changed, Corrupt, Diverged
 
-__all__ = ["Changed", "ClientState", "Corrupt", "Diverged", "Event", "JobState", "Machine", "rolling"]
+__all__ = ["Changed", "ClientState", "Corrupt", "Diverged", "Event", "JobState", "Machine", "is_idle", "rolling"]

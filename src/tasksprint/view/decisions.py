@@ -124,6 +124,12 @@ def advance(world: World, job: JobState, operation: Decide) -> None:
     world.touch(job)
 
 
+def is_idle(job: JobState) -> bool:
+    """Every task has ended, every event is answered, no timer is set: only a client event could move the job."""
+    answered = job.decided == job.last_event and job.next_part == 0
+    return job.state == "running" and answered and not job.open and not job.timers
+
+
 def answer(world: World, job: JobState, last: int, seq: int, packed: bytes) -> str:
     """Apply the actions that answer one event; returns what is wrong with them, or nothing."""
     before = job.answers[-1]

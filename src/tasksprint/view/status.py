@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from tasksprint.view import lanes, supply
+from tasksprint.view.decisions import is_idle
 from tasksprint.view.placement import eligible
 from tasksprint.view.records import FAILED, GONE, KILLED, PARKED, WAITING, Client, JobState, Task
 from tasksprint.view.world import World
@@ -73,6 +74,7 @@ def job(world: World, job: JobState) -> dict[str, Any]:
         "withheld": len(job.withheld),
         "held_back": lanes.held_back(job),
         "unplaceable": unplaceable(world, job),
+        "idle": idle(job),
     }
 
 
@@ -86,6 +88,13 @@ def unplaceable(world: World, job: JobState) -> list[str]:
             if task is not None:
                 found.append(why(world, job, task.number))
     return found
+
+
+def idle(job: JobState) -> str:
+    """Why nothing happens to the job, where nothing can; else nothing."""
+    if not is_idle(job) or not job.decided:
+        return ""
+    return "every task has ended, every event is answered and no timer is set: the scheduler has not called finish"
 
 
 def needs(task: Task) -> str:
