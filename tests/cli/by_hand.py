@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import socket
 import struct
 import subprocess
 import sys
+import threading
+from collections.abc import Iterator
 from pathlib import Path
+
+from tasksprint.wire.handshake import rejection
 
 TASKSPRINT = [sys.executable, "-m", "tasksprint"]
 LIMIT_S = 30
@@ -42,6 +48,28 @@ def one_line(said: str, found: int, code: int) -> str:
     assert len(lines) == 1, said
     assert lines[0].startswith("tasksprint: ")
     return lines[0]
+
+
+@contextlib.contextmanager
+def rogue() -> Iterator[str]:
+    """The address of somebody who has no secret and refuses everybody."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def refuse() -> None:
+            with contextlib.suppress(OSError):
+                while True:
+                    connection, _ = server.accept()
+                    with connection, contextlib.suppress(OSError):
+                        connection.recv(4096)
+                        connection.sendall(framed(rejection("go away", retry=False)))
+
+        thread = threading.Thread(target=refuse)
+        thread.start()
+        try:
+            yield f"127.0.0.1:{server.getsockname()[1]}"
+        finally:
+            server.shutdown(socket.SHUT_RDWR)
+            thread.join(LIMIT_S)
 
 
 def framed(payload: bytes) -> bytes:

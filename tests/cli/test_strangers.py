@@ -7,13 +7,14 @@ import contextlib
 import json
 import os
 import socket
+import stat
 import struct
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.cli.by_hand import LIMIT_S, PROGRAM, SECRET, TASKSPRINT, failure, framed
+from tests.cli.by_hand import LIMIT_S, PROGRAM, SECRET, TASKSPRINT, failure, framed, rogue
 
 from tasksprint.cli.local import free_ports
 from tasksprint.limits import FRAME_BYTES, WIRE_VERSION
@@ -179,6 +180,33 @@ def test_a_wrong_secret_and_a_wrong_cluster(command: str, lone: Lone, tmp_path: 
     said = failure(command, *lone.client_words(cluster="other"), code=1, folder=tmp_path)
     assert "cluster 'lone' meets cluster 'other'" in said or "cluster 'other' meets cluster 'lone'" in said
     lone.serves()
+
+
+@pytest.mark.cluster
+def test_a_stranger_who_refuses_keeps_nobody_from_the_cluster(lone: Lone, tmp_path: Path) -> None:
+    with rogue() as first, rogue() as second:
+        said = failure("status", *lone.client_words(coordinators=f"{first},{second}"), code=1, folder=tmp_path)
+        assert said.count("go away") == 2 and first in said and second in said
+        words = lone.client_words(coordinators=f"{first},{lone.address},{second}")
+        done = subprocess.run([*TASKSPRINT, "status", *words], capture_output=True, text=True, timeout=LIMIT_S)
+        assert done.returncode == 0, done.stderr
+        client = subprocess.Popen(
+            [*TASKSPRINT, "client", "--folder", str(tmp_path / "client"), *words],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        try:
+            assert client.stdout is not None
+            name = json.loads(client.stdout.readline())["client"]
+        finally:
+            client.terminate()
+            _, said = client.communicate(timeout=LIMIT_S)
+        assert client.returncode == 0
+        assert said == f"tasksprint client {name}: {first}: refused by the other side: go away\n"
+    assert stat.S_IMODE((tmp_path / "client").stat().st_mode) == 0o700, "results and logs are nobody else's"
+    assert stat.S_IMODE((tmp_path / "client" / "results").stat().st_mode) == 0o700
 
 
 @pytest.mark.cluster

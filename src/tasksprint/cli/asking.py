@@ -2,6 +2,9 @@
 
 Every request may be sent twice (a leader may die with our answer in its hands); the operations behind them are made
 so that the second time changes nothing.
+
+A refusal comes before the other side has proved anything, so anybody on the port of a dead coordinator can send one:
+the next coordinator is asked, and only when all of them refuse is it believed.
 """
 
 from __future__ import annotations
@@ -28,6 +31,7 @@ class Asking:
         self.identity = identity
         self.patience_ms = patience_ms
         self.trouble: dict[str, str] = {}  # coordinator → why it did not answer
+        self._refused: set[str] = set()  # coordinators whose last answer was a refusal
         self._target = 0
         self._link: Link | None = None
         self._next = 0
@@ -73,11 +77,11 @@ class Asking:
             try:
                 async with asyncio.timeout_at(deadline):
                     reply = await self._try(make(self._next), self._next)
-            except LinkRefused as error:
-                raise Failure(str(error)) from None
             except (LinkError, TimeoutError) as error:
-                self._note(error)
+                self._note(error, late=loop.time() >= deadline)
                 reply = None
+            if len(self._refused) == len(set(self.coordinators)):
+                raise Failure("; ".join(f"{address}: {self.trouble[address]}" for address in sorted(self._refused)))
             if isinstance(reply, wire.Answer | wire.JobUpdate):
                 return reply
             if loop.time() >= deadline:
@@ -90,7 +94,9 @@ class Asking:
         link = self._link
         if link is None or not link.up:
             handlers = Handlers(on_messages=self._messages, on_closed=self._closed)
-            link = self._link = await connect_once(self.coordinators[self._target], "submit", self.identity, handlers)
+            address = self.coordinators[self._target]
+            link = self._link = await connect_once(address, "submit", self.identity, handlers)
+            self._refused.discard(address)
         self._expected = request
         self._reply = asyncio.get_running_loop().create_future()
         link.send(wire.encode(message))
@@ -112,9 +118,15 @@ class Asking:
             if self._reply is not None and not self._reply.done():
                 self._reply.set_exception(LinkError(reason))
 
-    def _note(self, error: BaseException) -> None:
+    def _note(self, error: BaseException, *, late: bool) -> None:
+        """A try that was cut short (`late`) does not hide what an earlier one has found."""
         address = self.coordinators[self._target]
-        self.trouble[address] = str(error).removeprefix(f"{address}: ") or "no answer in time"
+        if not (late and isinstance(error, TimeoutError) and address in self.trouble):
+            self.trouble[address] = str(error).removeprefix(f"{address}: ") or "no answer in time"
+        if isinstance(error, LinkRefused):
+            self._refused.add(address)
+        elif not late:
+            self._refused.discard(address)
         if self._link is not None:
             self._link.close()
             self._link = None

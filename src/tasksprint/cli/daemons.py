@@ -27,6 +27,7 @@ owned_option = click.option("--owned", is_flag=True, hidden=True, help="End when
 
 
 class Daemon(Protocol):
+    ready: asyncio.Future[None]  # its ready line may be printed: it takes part
     ended: asyncio.Future[str]
 
     async def start(self) -> None: ...
@@ -62,7 +63,7 @@ async def _serving(
         loop.add_signal_handler(number, on_term, daemon)
     if owned:
         loop.add_reader(0, _owner_said, loop)
-    print(announce(daemon), flush=True)
+    daemon.ready.add_done_callback(lambda _: print(announce(daemon), flush=True))
     try:
         return await daemon.ended
     finally:
@@ -157,6 +158,7 @@ def client(
 ) -> None:
     """The client of this machine: runs nodes for a standing cluster."""
     from tasksprint.client.agent import Agent, Config, ready_line
+    from tasksprint.client.folder import make_private
     from tasksprint.transport import LinkError, parse_address
 
     addresses = parse_addresses(coordinators, "--coordinators")
@@ -170,7 +172,8 @@ def client(
     secret = load_secret(secret_file)
     place = folder or HOME / "client"
     try:
-        place.mkdir(parents=True, exist_ok=True)
+        place.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_private(place)
     except OSError as error:
         raise Failure(f"cannot use the folder {place}: {error.strerror}") from None
     names = [name.strip() for name in labels.split(",") if name.strip()]

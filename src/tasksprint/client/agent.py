@@ -10,6 +10,7 @@ import asyncio
 import json
 import os
 import secrets
+import sys
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +23,7 @@ from tasksprint.client.folder import Trace, client_id, remove_all_but_log
 from tasksprint.client.job_log import JobLog
 from tasksprint.client.programs_at_hand import ProgramsAtHand
 from tasksprint.client.records import AttemptId, PieceId
+from tasksprint.client.refusals import Refusals
 from tasksprint.client.serving import Serving
 from tasksprint.programs.keeper import Keeper
 from tasksprint.programs.node_process import NodeProcess, Run
@@ -66,9 +68,11 @@ class Agent:
         self.core: Client
         self.server: Server
         self.serving: Serving
+        self.ready: asyncio.Future[None] = self.loop.create_future()  # registered for the first time
         self.ended: asyncio.Future[str] = self.loop.create_future()
         self._link: Link | None = None  # to a coordinator
         self._dial = 0
+        self._refusals = Refusals(config.coordinators)
         self._nodes: dict[int, NodeProcess] = {}
         self._node_jobs: dict[int, int] = {}
         self._task_folders: dict[int, str] = {}  # job → where its tasks have their folders
@@ -201,17 +205,28 @@ class Agent:
         try:
             link = await connect_once(effect.address, "client", self.identity, handlers)
         except LinkRefused as error:
-            self.end(str(error))
+            self._refused(effect, str(error))
             return
         except LinkError:
+            self._refusals.failed(effect.address)
             self._link_closed(effect.number)
             return
+        self._refusals.accepted()
         if effect.number != self._dial:
             link.close("another coordinator is asked")
             return
         self._link = link
         self.core.connected(effect.number, self.now_ms())
         self.soon()
+
+    def _refused(self, effect: effects.Dial, reason: str) -> None:
+        self._refusals.refused(effect.address, reason)
+        if verdict := self._refusals.verdict:
+            self.end(verdict)
+            return
+        if news := self._refusals.news(effect.address):
+            print(f"tasksprint client {self.id}: {news}", file=sys.stderr, flush=True)
+        self._link_closed(effect.number)
 
     def _link_closed(self, number: int) -> None:
         if number == self._dial:
@@ -229,6 +244,8 @@ class Agent:
                 self.programs.part(message)
             else:
                 self.core.message(message, now_ms)
+        if not self.ready.done() and self.core.session.incarnation:
+            self.ready.set_result(None)
         self.soon()
 
     def _do_send(self, effect: effects.SendCoordinator) -> None:
@@ -467,5 +484,5 @@ def _node_input(each: effects.Input) -> node_talk.Input:
 
 
 def ready_line(agent: Agent) -> str:
-    """What a client prints when it listens."""
+    """What a client prints when the cluster has taken it in."""
     return json.dumps({"client": agent.id, "address": agent.server.address, "slots": agent.config.slots})

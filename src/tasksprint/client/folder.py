@@ -2,10 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import secrets
 import shutil
 from pathlib import Path
+
+
+def make_private(folder: Path) -> None:
+    """Results, logs and programs are their user's business.  A folder that holds other things too is left as it is."""
+    ours = [folder / name for name in ("results", "jobs", "programs")]
+    if (folder / "id").exists():
+        folder.chmod(0o700)
+    for each in ours:
+        each.mkdir(mode=0o700, exist_ok=True)
+        each.chmod(0o700)
 
 
 def client_id(folder: Path) -> str:
@@ -19,12 +30,14 @@ def client_id(folder: Path) -> str:
 
 
 def remove_all_but_log(folder: Path) -> None:
-    """The job's log stays readable after its end; the rest goes."""
-    for entry in list(folder.iterdir()):
-        if entry.is_dir() and not entry.is_symlink():
-            shutil.rmtree(entry, ignore_errors=True)
-        elif entry.name != "log":
-            entry.unlink(missing_ok=True)
+    """The job's log stays readable after its end; the rest goes, as far as the system lets it."""
+    with contextlib.suppress(OSError):
+        for entry in list(folder.iterdir()):
+            if entry.is_dir() and not entry.is_symlink():
+                shutil.rmtree(entry, ignore_errors=True)
+            elif entry.name != "log":
+                with contextlib.suppress(OSError):
+                    entry.unlink()
 
 
 class Trace:
@@ -38,8 +51,10 @@ class Trace:
         """`time`: seconds of this machine's monotonic clock."""
         if self._file is not None:
             row = {"time": time, "client": self._client, "event": event, "job": job, "task": task, "attempt": attempt}
-            self._file.write(json.dumps({**row, **more}) + "\n")
+            with contextlib.suppress(OSError):  # a full disk, say: the line is lost
+                self._file.write(json.dumps({**row, **more}) + "\n")
 
     def close(self) -> None:
         if self._file is not None:
-            self._file.close()
+            with contextlib.suppress(OSError):
+                self._file.close()

@@ -49,6 +49,7 @@ class CoordinatorServer:
     def __init__(self, config: Config) -> None:
         self.config = config
         self.loop = asyncio.get_running_loop()
+        self.ready: asyncio.Future[None] = self.loop.create_future()
         self.ended: asyncio.Future[str] = self.loop.create_future()
         self.keeper = Keeper()
         self.journal = Journal.open(config.folder, cluster=config.cluster, replica=config.id)
@@ -115,6 +116,7 @@ class CoordinatorServer:
         gc.disable()  # the view's records have no cycles; a full collection would stop the leader for too long
         self._soon()
         self._watch_disk()
+        self.ready.set_result(None)
 
     async def close(self) -> None:
         for scheduler in list(self._schedulers.values()):
