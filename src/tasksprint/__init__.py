@@ -8,9 +8,9 @@ from __future__ import annotations
 
 TYPE_CHECKING = False  # typing itself takes longer to import than all of this room
 if TYPE_CHECKING:
-    from tasksprint.sdk import File, Node, Scheduler, Task, task
+    from tasksprint.sdk import File, Node, Scheduler, Task, TaskFailed, task
 
-__all__ = ["File", "Node", "Scheduler", "Task", "task"]
+__all__ = ["File", "Node", "Scheduler", "Task", "TaskFailed", "task"]
 __version__ = "0.1.0"
 
 

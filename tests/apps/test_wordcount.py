@@ -11,6 +11,7 @@ import pytest
 from tasksprint import apps
 from tasksprint.apps.mapreduce import command, plan, words
 from tasksprint.apps.mapreduce.plan import Range
+from tasksprint.sdk.faults import described
 
 
 def shell_counts(paths):
@@ -239,6 +240,14 @@ def test_a_file_that_is_cut_short_while_it_is_read(tmp_path):
     (ranges,) = plan.tasks(command.arguments([path])["files"], 10 << 20)
     with pytest.raises(words.InputChanged, match="was cut short"):
         words.count_ranges(ranges, 1, tmp_path, lambda read: os.truncate(path, 10))
+
+
+def test_a_file_that_is_gone_is_said_without_a_traceback(tmp_path):
+    path = tmp_path / "text"
+    gone = Range(str(path), 0, 5, 5, "")
+    with pytest.raises(words.InputChanged, match="which was there when the job was submitted: no such file") as raised:
+        words.count_ranges([gone], 1, tmp_path, lambda read: None)
+    assert described(raised.value) == (str(raised.value), "")
 
 
 # --- the registry --------------------------------------------------------------------------------------

@@ -204,3 +204,31 @@ def test_the_last_of_a_family_is_meant(talk_to: TalkTo) -> None:
         assert (await talk.hear())["name"] == "B"
 
     talk_to("class A(Node):\n    @task\n    def go(self): pass\nclass B(A): pass", "node", story)
+
+
+def test_a_failure_shows_the_users_frames_and_a_task_failed_none(talk_to: TalkTo) -> None:
+    source = """
+from tasksprint import TaskFailed
+class N(Node):
+    @task
+    def plain(self): raise TaskFailed("the sensor is off")
+    @task
+    def wrong(self): return {"x": {1}}
+    @task
+    def bug(self):
+        try: return {}[1]
+        except KeyError: raise ValueError("no one") from None
+"""
+
+    async def story(talk: Talk) -> None:
+        await talk.hear()
+        plain = await talk.ask(run(1, "plain"))
+        assert (plain["error"], plain["trace"]) == ("the sensor is off", "")
+        wrong = await talk.ask(run(2, "wrong"))
+        assert wrong["error"].startswith("tasksprint.sdk.plain.NotPlain: the piece 'x'")
+        assert wrong["trace"] == ""
+        bug = await talk.ask(run(3, "bug"))
+        assert bug["error"] == "ValueError: no one"
+        assert bug["trace"].count("  File ") == 1
+
+    talk_to(source, "node", story)

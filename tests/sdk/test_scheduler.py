@@ -344,3 +344,51 @@ def test_a_scheduler_without_init_says_so(talk_to: TalkTo) -> None:
         assert "S defines no init(self, args)" in talk.probe.child.tail
 
     talk_to("class S(Scheduler): pass", "scheduler", story)
+
+
+FAULTY = """
+import inner
+class S(Scheduler):
+    def init(self, args): self.start_task("t", 5)
+    def timer(self, name): inner.broken()
+"""
+
+
+@pytest.mark.parametrize(
+    ("event", "said"),
+    [
+        ({"event": "init", "args": None}, "S.init raised at event 1:"),
+        ({"event": "timer", "name": "x"}, "S.timer raised at event 1:"),
+    ],
+)
+def test_an_exception_names_its_handler_and_shows_the_users_frames_alone(
+    talk_to: TalkTo, tmp_path: Any, event: dict[str, Any], said: str
+) -> None:
+    (tmp_path / "inner.py").write_text("def broken():\n    raise ValueError('broken')\n")
+
+    async def story(talk: Talk) -> None:
+        await talk.hear()
+        talk.say({"events": [{"seq": 1, "now": 0, **event}]})
+        assert await talk.probe.exit_code() == 1
+        lines = talk.probe.child.tail.splitlines()
+        assert lines[0] == said
+        frames = [line for line in lines if line.startswith("  File ")]
+        assert [line.split('"')[1] for line in frames] in (
+            [str(tmp_path / "program.py")],
+            [str(tmp_path / "program.py"), str(tmp_path / "inner.py")],
+        )
+        assert lines[-1].startswith(("TypeError: start_task('t'): args is a dict", "ValueError: broken"))
+
+    talk_to(FAULTY, "scheduler", story)
+
+
+@pytest.mark.parametrize("role", ["scheduler", "node"])
+def test_a_missing_module_is_an_error_with_a_hint_and_without_our_frames(talk_to: TalkTo, role: str) -> None:
+    async def story(talk: Talk) -> None:
+        assert await talk.probe.exit_code() == 1
+        said = talk.probe.child.tail
+        assert said.count("  File ") == 1
+        assert "No module named 'helper'\n(it is not among the job's files" in said
+        assert "tasksprint.toml" in said
+
+    talk_to("import helper", role, story)

@@ -1,7 +1,7 @@
 """The SDK: what a Python user imports to write a scheduler and a node.
 
 Standard library only, and quick to import: a node is started for every core of every machine.  `scheduler`,
-`node`: the classes that a user extends.  `tasks`, `files`, `plain`, `saving`: what they deal in.
+`node`: the classes that a user extends.  `tasks`, `files`, `plain`, `saving`, `faults`: what they deal in.
 `scheduler_loop`, `node_loop`: the programs around them, started by ``python -m tasksprint.sdk FILE scheduler|node``.
 
 Promises: a program that uses only its arguments, inputs and `self.random` gives the same answer everywhere; what
@@ -13,14 +13,22 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from tasksprint.sdk.faults import TaskFailed
     from tasksprint.sdk.files import File
     from tasksprint.sdk.node import Node, task
     from tasksprint.sdk.scheduler import Scheduler
     from tasksprint.sdk.tasks import Task
 
-_HOMES = {"File": "files", "Node": "node", "Scheduler": "scheduler", "Task": "tasks", "task": "node"}
+_HOMES = {
+    "File": "files",
+    "Node": "node",
+    "Scheduler": "scheduler",
+    "Task": "tasks",
+    "TaskFailed": "faults",
+    "task": "node",
+}
 
-__all__ = ["File", "Node", "Scheduler", "Task", "task"]
+__all__ = ["File", "Node", "Scheduler", "Task", "TaskFailed", "task"]
 
 
 def __getattr__(name: str) -> object:

@@ -10,6 +10,7 @@ def main(words: list[str]) -> int:
     if len(words) != 2 or words[1] not in ("scheduler", "node"):
         print("usage: python -m tasksprint.sdk FILE_OR_MODULE[:CLASS] scheduler|node", file=sys.stderr)
         return 2
+    from tasksprint.sdk.faults import HandlerFailed, whole
     from tasksprint.sdk.loading import Unloadable
     from tasksprint.sdk.streams import Closed, Unknown
 
@@ -23,6 +24,12 @@ def main(words: list[str]) -> int:
         print(f"tasksprint: {error}", file=sys.stderr)
         return 2
     except (Closed, KeyboardInterrupt):
+        return 1
+    except HandlerFailed as error:
+        print(str(error).rstrip(), file=sys.stderr)
+        return 1
+    except Exception as error:  # while the file was imported, or the class made
+        print(whole(error).rstrip(), file=sys.stderr)
         return 1
     return 0
 

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 def task(function: AnyTask) -> AnyTask:
     """Marks a method as a task of the node: args come as keywords, prerequisites positionally, in order.
 
-    It returns a dict of pieces: JSON values, or a `File` in `self.folder`.
+    It returns a dict of pieces: JSON values, or a `File` in `self.folder`. An exception fails this try; `TaskFailed`
+    does so without a traceback.
     """
     function._tasksprint_task = True  # type: ignore[attr-defined]
     return function

@@ -287,15 +287,9 @@ def _run(tasks: dict[str, Any], run: dict[str, Any], work: Work) -> str:
             return _failed(number, f"the result takes more than {LINE_BYTES // MIB} MiB as JSON: return a File", "")
         return line
     except Exception as error:
-        return _failed(number, *_described(error))
+        from tasksprint.sdk.faults import described
 
-
-def _described(error: Exception) -> tuple[str, str]:
-    import traceback
-
-    what = "".join(traceback.format_exception_only(type(error), error)).strip()
-    inner = error.__traceback__.tb_next if error.__traceback__ else None
-    return what, "".join(traceback.format_exception(type(error), error, inner)) if inner else ""
+        return _failed(number, *described(error))
 
 
 def _failed(number: int, error: str, trace: str) -> str:

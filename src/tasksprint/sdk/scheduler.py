@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class Scheduler:
-    """Extend it and define `init`; see docs/sdk for the whole surface.
+    """Extend it and define `init`; docs/sdk.md has the whole surface.
 
     `class Mine(Scheduler, ordered=True)`: the ends of tasks are delivered in the order in which the tasks were
     started, and there are no client events, so that the answer cannot depend on who was faster.

@@ -44,8 +44,18 @@ def _made(kind: type[Scheduler], seed: int, writer: int) -> Scheduler:
 
 
 def _answer(scheduler: Scheduler, events: list[dict[str, Any]]) -> None:
-    for event in events:
-        deliver(scheduler, event)
+    event = events[0]
+    try:
+        for event in events:
+            deliver(scheduler, event)
+    except streams.Closed:
+        raise
+    except Exception as error:
+        from tasksprint.sdk.faults import HandlerFailed, whole
+
+        about = f" (task {event['task']}, {event['name']})" if "task" in event else ""
+        where = f"{type(scheduler).__name__}.{event['event']} raised at event {event['seq']}{about}"
+        raise HandlerFailed(f"{where}:\n{whole(error)}") from None
     scheduler._sprint.desk.answer(events[-1]["seq"])
 
 

@@ -11,11 +11,13 @@ import mmap
 import os
 import re
 from collections.abc import Callable, Iterable, Sequence
+from io import FileIO
 from pathlib import Path
 from typing import Any
 
 from tasksprint.apps.mapreduce.plan import Range
 from tasksprint.native.pieces import WordCounter, WordMerger
+from tasksprint.sdk import TaskFailed
 
 READ_BYTES = 256 << 10  # at once: what is counted is still in the cache
 MAP_FROM_BYTES = 1 << 20  # larger pieces are mapped into memory, smaller ones read
@@ -24,7 +26,7 @@ SHOWN_CHARS = 60  # of a word in the table
 _space = re.compile(rb"[ \t\n\v\f\r]")
 
 
-class InputChanged(Exception):
+class InputChanged(TaskFailed):
     """A file is not what it was when it was listed."""
 
 
@@ -41,7 +43,7 @@ def count_ranges(ranges: Iterable[Range], parts: int, folder: Path, progress: Ca
     counter = WordCounter()
     buffer = bytearray(READ_BYTES)
     for each in ranges:
-        with open(decoded(each.path), "rb", buffering=0) as file:
+        with opened(each) as file:
             check_unchanged(file.fileno(), each)
             buffer = count_range(counter, file.fileno(), each, buffer, progress)
             check_unchanged(file.fileno(), each)
@@ -50,6 +52,16 @@ def count_ranges(ranges: Iterable[Range], parts: int, folder: Path, progress: Ca
         names.append(f"part-{part}.msgpack")
         (folder / names[-1]).write_bytes(piece)
     return names
+
+
+def opened(listed: Range) -> FileIO:
+    """InputChanged when the file can no longer be read."""
+    try:
+        return open(decoded(listed.path), "rb", buffering=0)
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        path = shown_path(listed.path)
+        raise InputChanged(f"cannot read {path}, which was there when the job was submitted: {reason}") from None
 
 
 def check_unchanged(file: int, listed: Range) -> None:
