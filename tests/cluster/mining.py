@@ -91,13 +91,14 @@ async def mining(folder: Path, credentials: dict[str, str], **options: Any) -> A
 
 
 class Door:
-    """Stands between the miner and the Bitcoin node; submissions wait before it while it is shut."""
+    """Stands between the miner and the Bitcoin node; submissions wait before it until they are let through."""
 
     def __init__(self, port: int) -> None:
         self.port = port
-        self.open = asyncio.Event()
+        self.turns = asyncio.Semaphore(0)
         self.knocked = asyncio.Event()
         self.passed = 0
+        self.serving: set[asyncio.Task[None]] = set()
         self.server: asyncio.Server
 
     async def __aenter__(self) -> Door:
@@ -106,24 +107,44 @@ class Door:
 
     async def __aexit__(self, *error: object) -> None:
         self.server.close()
+        for each in self.serving:
+            each.cancel()
+        await asyncio.gather(*self.serving, return_exceptions=True)
 
     @property
     def url(self) -> str:
         return f"http://127.0.0.1:{self.server.sockets[0].getsockname()[1]}"
 
+    def let(self, count: int) -> None:
+        """Let so many submissions through; `knocked` is for the next one."""
+        self.knocked.clear()
+        for _ in range(count):
+            self.turns.release()
+
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with contextlib.suppress(OSError, asyncio.IncompleteReadError):
-            head = await reader.readuntil(b"\r\n\r\n")
-            length = int(head.lower().partition(b"content-length:")[2].split(b"\r\n")[0])
-            body = await reader.readexactly(length)
-            if b'"submitblock"' in body:
-                self.knocked.set()
-                await self.open.wait()
-                self.passed += 1
-            from_node, to_node = await asyncio.open_connection("127.0.0.1", self.port)
+        task = asyncio.current_task()
+        assert task is not None
+        self.serving.add(task)
+        try:
+            with contextlib.suppress(OSError, asyncio.IncompleteReadError):
+                await self.pass_on(reader, writer)
+        finally:
+            writer.close()
+            self.serving.discard(task)
+
+    async def pass_on(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = await reader.readuntil(b"\r\n\r\n")
+        length = int(head.lower().partition(b"content-length:")[2].split(b"\r\n")[0])
+        body = await reader.readexactly(length)
+        if b'"submitblock"' in body:
+            self.knocked.set()
+            await self.turns.acquire()
+            self.passed += 1
+        from_node, to_node = await asyncio.open_connection("127.0.0.1", self.port)
+        try:
             to_node.write(head + body)
             while data := await from_node.read(1 << 16):
                 writer.write(data)
                 await writer.drain()
-            to_node.close()
-        writer.close()
+        finally:
+            to_node.transport.abort()

@@ -168,16 +168,14 @@ def test_a_block_outlives_the_leader_and_a_late_one_is_stale(tmp_path: Path) -> 
                 after = await at.leader()
                 while after["ballot"] <= before["ballot"]:
                     after = await at.leader()
-                door.open.set()
+                door.let(1)
                 first = await at.until_said(job, "block", lambda block: True)
                 assert first["status"] == "accepted", first
 
-                door.open.clear()
-                door.knocked.clear()
                 await asyncio.wait_for(door.knocked.wait(), PATIENCE_S)
                 at_height = peer.height
                 await asyncio.to_thread(peer.mine, 1, PAY_TO_TRUE)  # somebody was faster
-                door.open.set()
+                door.let(10)
                 stale = await at.until_said(job, "block", lambda block: block["status"] == "stale")
                 assert stale["height"] == at_height + 1
                 outcome = await ended(at, job)

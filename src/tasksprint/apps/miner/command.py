@@ -46,7 +46,7 @@ def defaults(address: str) -> dict[str, Any]:
         "max_age": 30.0,  # of a template, in seconds
         "poll": 0.5,  # seconds between two plain looks at the tip
         "longpoll": 90.0,  # seconds that a longpoll may take
-        "unit": 2.0,  # seconds that a node searches before it reports
+        "unit": 4.0,  # seconds that a node searches before it reports
         "harder": 0,  # search for hashes 2**harder times rarer than the network asks for
         "label": LABEL,  # of the clients that may talk to the Bitcoin node
         "extranonce": str(secrets.randbits(31) << 32),  # where to begin, so that two miners do different work

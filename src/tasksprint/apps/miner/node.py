@@ -24,7 +24,8 @@ from tasksprint.sdk import File, Node, task
 
 CHUNK_S = 0.004  # between two looks at whether the search is still wanted
 CHUNK_LEAST = 256
-SLEEP_S = 0.02
+LOOK_S = 0.1  # between two looks at whether a watch is still wanted
+CONFIRM_EVERY_S = 0.02
 RULES = ["segwit"]  # Core refuses a request that does not name it
 CONFIRM_S = 2.0
 BODY = "body.json"
@@ -128,7 +129,7 @@ class Miner(Node):
         while time.monotonic() < end:
             if self.cancelled:
                 raise rpc.Unwanted
-            time.sleep(min(SLEEP_S, seconds))
+            time.sleep(min(LOOK_S, seconds))
 
     def _template(
         self, node: rpc.Rpc, address: str, message: str, harder: int, request: dict[str, str], seconds: float
@@ -175,7 +176,7 @@ class Miner(Node):
             if settled or time.monotonic() > end:
                 stale = "stale" in reason or "prevblk" in reason or "inconclusive" in reason
                 return {"status": "stale" if stale else "rejected", "reason": reason or "not known", "tip": tip}
-            self._sleep(SLEEP_S)
+            self._sleep(CONFIRM_EVERY_S)
 
     def _known(self, node: rpc.Rpc, name: str) -> int | None:
         """How many blocks deep it is in the best chain, from 1 on; -1 on a side chain; None where it is not known."""

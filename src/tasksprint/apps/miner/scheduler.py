@@ -6,7 +6,7 @@ a longpoll (never two), a plain watch of the tip beside it (a longpoll may stay 
 wait for nothing.
 
 What is keyed by what: work by its previous block.  New work on the same block is used for units that are given out from
-then on; units at hand run out (they take UNIT_S at most), for a hit in them counts as much as before.  Work on another
+then on; units at hand run out (within seconds), for a hit in them counts as much as before.  Work on another
 block ends everything of the old one.  A template that takes us back to a block that we have left may be a late answer,
 or a reorg: so the node is asked once more, and that answer counts.
 """
@@ -23,7 +23,7 @@ from tasksprint.apps.miner.tally import Tally
 from tasksprint.apps.miner.work import header, paid
 from tasksprint.sdk import Scheduler, Task
 
-UNIT_S = 2.0  # a node works so long on a unit; at first less, until it is known how many nodes there are
+# a node works for `unit` seconds on a unit; at first less, until it is known how many nodes there are
 FIRST_UNIT_S = 0.25
 UNITS_PER_CLIENT = 4
 WATCH_S = 20.0  # a watch of the tip ends after this, and the next begins
