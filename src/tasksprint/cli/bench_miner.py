@@ -166,18 +166,18 @@ async def cluster_rate(folder: Path, cores: int, seconds: float) -> tuple[float,
     And, since neighbours on the machine change the first number more than we do: the share of the cores' time that the
     cluster took for itself, and the share of their time that nodes spent between two units.
     """
-    own = 0.0
+    own, unit = 0.0, defaults(ADDRESS)["unit"]
 
     async def story(said: Any) -> None:
         nonlocal own
         await everybody(said, cores)
         searching = {int(row[5]) for row in Field.rows(said(), "unit")}
         before, began = overhead_s(searching), time.monotonic()
-        await asyncio.sleep(seconds + 1)
+        await asyncio.sleep(seconds + 2 * unit)
         own = (overhead_s(searching) - before) / (time.monotonic() - began) / cores
 
     with StandIn() as node:
-        lines = await Field(folder, node, cores).mine(defaults(ADDRESS)["unit"], story)
+        lines = await Field(folder, node, cores).mine(unit, story)
     units = defaultdict(list)
     for *_, hashes, _, name, began, taken in Field.rows(lines, "unit"):
         units[name].append((began, began + taken, hashes))
