@@ -8,8 +8,10 @@ from typing import Any
 
 import click
 
+from tasksprint.cli.commands import Group
 
-@click.group()
+
+@click.group(cls=Group)
 def bench() -> None:
     """Measure this machine, beside a peer in the same run."""
 

@@ -35,7 +35,17 @@ class Failure(Exception):
         self.code = code
 
 
-class Program(click.Group):
+class Group(click.Group):
+    """Without a command, it shows what there is."""
+
+    def parse_args(self, context: click.Context, args: list[str]) -> list[str]:
+        if not args:
+            click.echo(context.get_help(), err=True)
+            context.exit(2)
+        return super().parse_args(context, args)
+
+
+class Program(Group):
     """Loads a command's module when the command is used."""
 
     def list_commands(self, context: click.Context) -> list[str]:

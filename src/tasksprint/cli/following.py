@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import json
 import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from tasksprint import limits
 from tasksprint.cli.asking import Asking
@@ -19,6 +20,7 @@ from tasksprint.wire import messages as wire
 from tasksprint.wire.results import Piece
 
 PROGRESS_MS = 100  # between two looks at a running job
+STILL_S = 5.0  # a job that does not move for this long is asked why
 
 
 class Display(Protocol):
@@ -40,6 +42,44 @@ class Outcome:
     update: wire.JobUpdate
 
 
+def ended_badly(outcome: Outcome) -> Failure:
+    """For a job that was not done."""
+    if outcome.state == "cancelled" or not outcome.error:
+        return Failure(f"the job was {outcome.state}")
+    return Failure(f"the job {outcome.state}: {outcome.error}")
+
+
+class Stillness:
+    """Says when a running job has not moved for STILL_S, and again as often while it stands still."""
+
+    def __init__(self, now: float) -> None:
+        self._seen: tuple[object, ...] = ()
+        self._since = now
+
+    def lasts(self, update: wire.JobUpdate, now: float) -> bool:
+        seen = (update.state, update.started, update.done, update.failed, update.read)
+        if seen != self._seen or update.state != "running":
+            self._seen, self._since = seen, now
+        if now - self._since < STILL_S:
+            return False
+        self._since = now
+        return True
+
+
+def hint(report: dict[str, Any]) -> str:
+    """Why the job of a status report may stand still, in a line; nothing where its tasks just take long."""
+    waiting = report.get("unplaceable") or []
+    if waiting:
+        more = f" (and {len(waiting) - 1} more kinds of task)" if len(waiting) > 1 else ""
+        return f"{waiting[0]}{more}"
+    if report.get("idle"):
+        return str(report["idle"])
+    if report.get("held_back"):
+        unanswered = report["events"] - report["answered"]
+        return f"no further task is placed: {unanswered} events wait for the scheduler's answer"
+    return ""
+
+
 def new_job_id() -> str:
     return secrets.token_hex(16)
 
@@ -59,9 +99,13 @@ async def follow(asking: Asking, job_id: str, display: Display, folder: Path, fe
     """Until the job is over; its files are in `folder` then, and the cluster may forget them."""
     known = 0
     files: dict[tuple[int, str], Path] = {}
+    clock = asyncio.get_running_loop().time
+    still, said = Stillness(clock()), ""
     while True:
         update = await asking.watch(job_id, known)
         display.update(update)
+        if still.lasts(update, clock()):
+            said = await _say_why(asking, job_id, display, said)
         if update.state == "unknown":
             raise Failure(f"no job {job_id} here; `tasksprint status` lists the jobs")
         if update.state in ("done", "failed", "cancelled"):
@@ -75,6 +119,15 @@ async def follow(asking: Asking, job_id: str, display: Display, folder: Path, fe
                 return Outcome(job_id, "done", "", update.values, _in_order(update, files), update)
         known = update.number
         await asyncio.sleep(PROGRESS_MS / 1000)
+
+
+async def _say_why(asking: Asking, job_id: str, display: Display, said: str) -> str:
+    """Shows why the job stands still, unless that was the last thing said. Returns the last thing said."""
+    report = await asking.answer(lambda request: wire.StatusRequest(request, f"job:{job_id}"))
+    text = hint(json.loads(report))
+    if text and text != said:
+        display.note(f"note: {text}")
+    return text or said
 
 
 def _in_order(update: wire.JobUpdate, files: dict[tuple[int, str], Path]) -> list[tuple[str, Path]]:

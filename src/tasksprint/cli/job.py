@@ -203,8 +203,8 @@ def _folder(path: Path, arguments: Any, seed: int) -> Job:
     merged = {**table.get("args", {}), **arguments} if isinstance(arguments, dict) else arguments
     spec = JobSpec(
         str(table.get("name", path.resolve().name)),
-        _command(table["scheduler"], "scheduler"),
-        _command(table["node"], "node"),
+        program_command(table["scheduler"], "scheduler"),
+        program_command(table["node"], "node"),
         encoded(merged),
         seed,
         hash_of(program),
@@ -216,8 +216,8 @@ def _is_words(value: object) -> bool:
     return isinstance(value, list) and len(value) > 0 and all(isinstance(word, str) for word in value)
 
 
-def _command(text: str | list[str], role: str) -> list[str]:
-    """A command of a tasksprint.toml; a lone Python file means the class in it; `python` means ours."""
+def program_command(text: str | list[str], role: str) -> list[str]:
+    """A command as the user wrote it; a lone Python file means the class in it; `python` means ours."""
     words = split(text, f"the {role}'s command") if isinstance(text, str) else text
     if len(words) == 1 and words[0].partition(":")[0].endswith(".py"):
         return [*SDK, words[0], role]
@@ -230,7 +230,7 @@ def _commands(scheduler: str | None, node: str | None, files: Path | None, argum
     if not scheduler or not node:
         raise click.UsageError("--scheduler and --node go together")
     program = pack_program(files, None) if files is not None else b""
-    commands = [_command(text, role) for text, role in ((scheduler, "scheduler"), (node, "node"))]
+    commands = [program_command(text, role) for text, role in ((scheduler, "scheduler"), (node, "node"))]
     if files is None:  # they run in folders of their own: what lies here is named in full
         commands = [[_in_full(word) for word in words] for words in commands]
     spec = JobSpec("commands", commands[0], commands[1], encoded(arguments), seed, hash_of(program))

@@ -119,9 +119,10 @@ def finish(outcome: Any, seconds: float, output: Path | None, plot: Path | None)
     """The table, the JSON and the picture."""
     from tasksprint.apps.roots import report
     from tasksprint.apps.roots.command import plot as draw
+    from tasksprint.cli.following import ended_badly
 
     if outcome.state != "done":
-        raise Failure(f"the job {outcome.state}: {outcome.error}" if outcome.error else f"the job was {outcome.state}")
+        raise ended_badly(outcome)
     values = json.loads(outcome.values)
     for line in report.table(values):
         click.echo(line)

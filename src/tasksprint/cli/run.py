@@ -172,11 +172,12 @@ async def run_job(
 
 def finish(job: Any, outcome: Any, target: Path, seconds: float) -> None:
     """Show the answer and publish the files; Failure when the job did not end well."""
+    from tasksprint.cli.following import ended_badly
     from tasksprint.storage import StorageError
     from tasksprint.storage.publish import publish
 
     if outcome.state != "done":
-        raise Failure(f"the job {outcome.state}: {outcome.error}" if outcome.error else f"the job was {outcome.state}")
+        raise ended_badly(outcome)
     if outcome.files:
         names = {job.output_name(place, key): path for place, (key, path) in enumerate(outcome.files)}
         try:

@@ -166,29 +166,34 @@ _TRIALS: tuple[tuple[str, Trial], ...] = (
 )
 
 
-def check_node(command: Sequence[str], *, task: str = "", args: Any = None) -> list[Finding]:
-    """Every trial's finding. With `task`, that task is run twice with `args`, and must give the same result."""
-    return asyncio.run(_check(command, task, args))
+def check_node(
+    command: Sequence[str], *, task: str = "", args: Any = None, folder: Path | None = None
+) -> list[Finding]:
+    """Every trial's finding. With `task`, that task is run twice with `args`, and must give the same result.
+
+    `folder`: where the program runs, here by default.
+    """
+    return asyncio.run(_check(command, task, args, folder or Path.cwd()))
 
 
-async def _check(command: Sequence[str], task: str, args: Any) -> list[Finding]:
+async def _check(command: Sequence[str], task: str, args: Any, folder: Path) -> list[Finding]:
     trials = _TRIALS
     if task:
         text = json.dumps(args).encode()
         trials = (*_TRIALS, (f"runs {task}, with the same result for the same seed", _real(task, text)))
     findings = []
     for what, trial in trials:
-        findings.append(await _tried(command, what, trial))
+        findings.append(await _tried(command, folder, what, trial))
         if not findings[0].ok:
             break  # a program that is not even ready has nothing else to show
     return findings
 
 
-async def _tried(command: Sequence[str], what: str, trial: Trial) -> Finding:
+async def _tried(command: Sequence[str], where: Path, what: str, trial: Trial) -> Finding:
     with temporary_folder() as name:
         folder = Path(name)
         try:
-            async with Probe(command, Path.cwd()) as probe:
+            async with Probe(command, where) as probe:
                 return Finding(True, what, await trial(NodeProbe(probe, folder), probe))
         except (Wrong, StartError) as error:
             return Finding(False, what, str(error))

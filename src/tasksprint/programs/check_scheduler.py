@@ -292,8 +292,8 @@ def _value(piece: Piece) -> bytes:
 class Check:
     """All plays and trials on one command."""
 
-    def __init__(self, command: Sequence[str], node: Sequence[str] | None, args: Any, seed: int) -> None:
-        self._command, self._node, self._seed = command, node, seed
+    def __init__(self, command: Sequence[str], node: Sequence[str] | None, args: Any, seed: int, folder: Path) -> None:
+        self._command, self._node, self._seed, self._folder = command, node, seed, folder
         self._args = json.dumps(args).encode()
         self.findings: list[Finding] = []
 
@@ -323,13 +323,13 @@ class Check:
     async def _play(self, order: str) -> Played:
         with temporary_folder() as name:
             folder = Path(name)
-            async with Probe(self._command, Path.cwd()) as probe:
+            async with Probe(self._command, self._folder) as probe:
                 scheduler = SchedulerProbe(probe, folder, self._seed)
                 ready = await scheduler.begin()
                 if self._node is None:
                     played = await self._played(scheduler, Results(None, None), ready, order)
                 else:
-                    async with Probe(self._node, Path.cwd()) as node_probe:
+                    async with Probe(self._node, self._folder) as node_probe:
                         node = NodeProbe(node_probe, folder)
                         await node.begin()
                         played = await self._played(scheduler, Results(node, node_probe), ready, order)
@@ -371,7 +371,7 @@ class Check:
         events = first.events
         half = max(1, len(events) // 2)
         with temporary_folder() as name:
-            async with Probe(self._command, Path.cwd()) as probe:
+            async with Probe(self._command, self._folder) as probe:
                 scheduler = SchedulerProbe(probe, Path(name), self._seed)
                 await scheduler.begin()
                 rows = await scheduler.answer(events[:half])
@@ -386,21 +386,21 @@ class Check:
 
     async def _fed(self, events: list[Event], saved: Saved | None) -> list[tuple[int, bytes]]:
         with temporary_folder() as name:
-            async with Probe(self._command, Path.cwd()) as probe:
+            async with Probe(self._command, self._folder) as probe:
                 scheduler = SchedulerProbe(probe, Path(name), self._seed)
                 await scheduler.begin(saved)
                 return await scheduler.answer(events)
 
     async def _input_ends(self) -> str:
-        async with Probe(self._command, Path.cwd()) as probe:
-            await SchedulerProbe(probe, Path.cwd(), self._seed).begin()
+        async with Probe(self._command, self._folder) as probe:
+            await SchedulerProbe(probe, self._folder, self._seed).begin()
             probe.child.close_input()
             await probe.exit_code()
         return ""
 
     async def _unknown(self) -> str:
-        async with Probe(self._command, Path.cwd()) as probe:
-            await SchedulerProbe(probe, Path.cwd(), self._seed).begin()
+        async with Probe(self._command, self._folder) as probe:
+            await SchedulerProbe(probe, self._folder, self._seed).begin()
             probe.say(b'{"%b":true}\n' % UNKNOWN_TYPE.encode())
             probe.child.close_input()
             await probe.exit_code()
@@ -421,7 +421,15 @@ def _told(played: Played) -> str:
 
 
 def check_scheduler(
-    command: Sequence[str], *, node: Sequence[str] | None = None, args: Any = None, seed: int = 1
+    command: Sequence[str],
+    *,
+    node: Sequence[str] | None = None,
+    args: Any = None,
+    seed: int = 1,
+    folder: Path | None = None,
 ) -> list[Finding]:
-    """Every trial's finding. `node`: the command of the job's node, for real results; otherwise they are made up."""
-    return asyncio.run(Check(command, node, args, seed).all())
+    """Every trial's finding. `node`: the command of the job's node, for real results; otherwise they are made up.
+
+    `folder`: where the programs run, here by default.
+    """
+    return asyncio.run(Check(command, node, args, seed, folder or Path.cwd()).all())
