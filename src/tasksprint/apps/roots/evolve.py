@@ -24,6 +24,7 @@ Rows = NDArray[np.int64]
 MATES = 3  # nearest neighbours that a parent may mate with
 FLIPS = 1.25  # expected per child
 REACH_MIN = 1e-3  # flips at the scale of the spread times this, at least
+REACH_MAX, REACH_ALONE = 1.0, 4.0  # and at most: without a polish to end the work, populations may widen again
 WINDOW = 8  # bits below the highest that flip
 MATING, CHOICE, MUTATION, ALONE = 11, 12, 13, 14  # purposes of random streams
 
@@ -98,6 +99,18 @@ def flip_window(distance: float, bits: int) -> tuple[int, int]:
     return lowest, highest - lowest + 1
 
 
+def flipped(young: Words, scales: Array, key: int, flips: float) -> None:
+    """Flips in place, in each coordinate on its own scale."""
+    bits, width = young.dtype.itemsize * 8, young.shape[1]
+    for axis in range(width):
+        low, window = flip_window(float(scales[axis]), bits)
+        column = np.ascontiguousarray(young[:, axis : axis + 1])
+        genome.flip(
+            column, min(0.5, flips / (window * width)), (key + axis) % 2**64, low=low, window=window, carry=True
+        )
+        young[:, axis] = column[:, 0]
+
+
 def children(words: Words, one: Rows, two: Rows, distance: float, key: int, flips: float) -> Words:
     """Averages of parents, with flips on the scale of the distance."""
     bits = words.dtype.itemsize * 8
@@ -141,10 +154,13 @@ def close_in(
     target: float,
     allowance: int,
     variation: Variation,
+    alone: bool = False,
 ) -> tuple[Array, Array, float]:
     """A small population that evolves into one place: tournaments, averages, flips at a scale that adapts.
 
     The scale is a share of the population's own spread: more when many children are worth keeping, less when few are.
+    When the operators are `alone`, each coordinate has its own scale, and the spread may grow: along a narrow valley a
+    population would contract long before it is there.
 
     Ends at the target size, at its allowance, at the resolution of the bits, or when generations bring nothing.
     Returns the last population, best first, with its residuals and its spread.
@@ -158,7 +174,12 @@ def close_in(
         parents = genome.select(-sizes, keys.stream(number, CHOICE), 2 * brood).astype(np.int64)
         one, two = parents[0::2], variation.partners(parents[0::2], parents[1::2], keys.stream(number, ALONE))
         flips = variation.mutation * words.shape[1]
-        young = children(words, one, two, reach * spread, keys.stream(number, MUTATION), flips)
+        key = keys.stream(number, MUTATION)
+        if alone:
+            young = genome.average(words, one.astype(np.uint32), two.astype(np.uint32))
+            flipped(young, reach * np.ptp(to_units(words), axis=0), key, flips)
+        else:
+            young = children(words, one, two, reach * spread, key, flips)
         values = meter(to_units(young))
         before = sizes.min()
         every, together = np.concatenate([words, young]), np.concatenate([residuals, values])
@@ -166,7 +187,8 @@ def close_in(
         words, residuals, sizes = every[kept], together[kept], norms(together)[kept]
         idle = 0 if sizes.min() < before else idle + 1
         share = float((kept >= population).mean()) * population / brood  # of the children that were worth keeping
-        reach = float(np.clip(reach * (1.25 if share > 0.35 else 0.8 if share < 0.2 else 1.0), REACH_MIN, 1.0))
+        change = 1.25 if share > 0.35 else 0.8 if share < 0.2 else 1.0
+        reach = float(np.clip(reach * change, REACH_MIN, REACH_ALONE if alone else REACH_MAX))
         spread = _spread(to_units(words))
         if spread < 2.0 ** (2 - bits):
             break
