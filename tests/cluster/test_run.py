@@ -72,9 +72,20 @@ def test_bytes_of_the_first_map_travel_before_the_last_map_ends(tmp_path: Path) 
     assert min(fetched) < last_map
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
-def test_nothing_is_left_behind(number: signal.Signals, tmp_path: Path) -> None:
-    """Ctrl-C, and kill -9 of the parent, while nodes run."""
+@pytest.mark.parametrize(
+    ("numbers", "code", "said"),
+    [
+        ([signal.SIGINT], 130, "tasksprint: ended by Ctrl-C"),
+        ([signal.SIGINT, signal.SIGINT], 130, "tasksprint: ended by Ctrl-C"),
+        ([signal.SIGTERM], 143, "tasksprint: ended by SIGTERM"),
+        ([signal.SIGKILL], -9, ""),
+    ],
+    ids=["ctrl-c", "ctrl-c-twice", "terminate", "kill"],
+)
+def test_nothing_is_left_behind(numbers: list[signal.Signals], code: int, said: str, tmp_path: Path) -> None:
+    """Whatever ends the parent while nodes run: no process, and no folder."""
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
     forever = tmp_path / "forever.py"
     forever.write_text(
         "import time\nfrom tasksprint import Node, Scheduler, task\n"
@@ -84,6 +95,7 @@ def test_nothing_is_left_behind(number: signal.Signals, tmp_path: Path) -> None:
     process = subprocess.Popen(
         [*TASKSPRINT, "run", str(forever), "--replicas", "3"],
         cwd=tmp_path,
+        env={**os.environ, "TMPDIR": str(temporary)},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
     )
@@ -97,13 +109,20 @@ def test_nothing_is_left_behind(number: signal.Signals, tmp_path: Path) -> None:
         lines = [" ".join(each.cmdline()) for each in running(children)]
         assert sum("tasksprint coordinator --id" in line for line in lines) == 3, "ps shows the cluster"
         assert sum("tasksprint client" in line for line in lines) == 1
+        assert list(temporary.iterdir()), "what must go is there"
         began = time.monotonic()
-        process.send_signal(number)
+        process.send_signal(numbers[0])
+        for number in numbers[1:]:  # while it waits for the cluster to end
+            awaited(lambda: len(running(children)) < len(children), "the end has begun")
+            process.send_signal(number)
         process.wait(10)
         awaited(lambda: not running(children), f"left behind: {running(children)}")
-        if number == signal.SIGINT:
-            assert process.returncode == 130
-            assert time.monotonic() - began < 5
+        awaited(lambda: not list(temporary.iterdir()), f"left behind: {list(temporary.iterdir())}")
+        assert process.returncode == code
+        assert time.monotonic() - began < 5 or code < 0
+        lines = [line for line in process.communicate()[1].decode().splitlines() if line]
+        assert lines[-1:] == [said] or code < 0
+        assert not any("Traceback" in line for line in lines), lines
     finally:
         process.kill()
         process.wait()

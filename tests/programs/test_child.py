@@ -231,3 +231,30 @@ def test_many_children_at_once(play: Run, keeper: Keeper, tmp_path: Path) -> Non
         assert [code for _, code in codes] == list(range(10))
 
     play(story())
+
+
+def test_the_keeper_removes_the_folder_that_it_was_told(tmp_path: Path) -> None:
+    """Its owner's end is the end of its pipe; names that only a shell would misread are safe."""
+    odd = tmp_path / "it's a $(touch no) folder "
+    (odd / "deep").mkdir(parents=True)
+    (odd / "deep" / "file").touch()
+    kept = tmp_path / "kept"
+    kept.mkdir()
+    keeper = Keeper()
+    keeper.remove_folder(kept)
+    keeper.remove_folder(odd)  # the last one counts
+    shell = keeper._shell
+    assert shell is not None
+    shell.kill()
+    shell.wait()
+    keeper._tell("-1\n")  # finds it dead, and starts another, which is told again
+    keeper.close()
+    assert [path.name for path in tmp_path.iterdir()] == ["kept"]
+
+
+@pytest.mark.parametrize("name", ["/", "/tmp", "relative/folder", "/tmp/two\nlines"])
+def test_the_keeper_removes_nothing_that_is_no_temporary_folder(name: str) -> None:
+    keeper = Keeper()
+    keeper.remove_folder(Path(name))
+    assert keeper._shell is None
+    keeper.close()

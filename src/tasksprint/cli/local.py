@@ -98,6 +98,8 @@ class LocalCluster:
             else:
                 self.folder = Path(tempfile.mkdtemp(prefix="tasksprint-"))
             self.folder = self.folder.resolve()
+            if not self.keep:
+                self.keeper.remove_folder(self.folder)
             self._load_settings()
         except OSError as error:
             where = error.filename or self.folder
@@ -187,7 +189,11 @@ class LocalCluster:
     async def unless_failed(self, work: asyncio.Task[Any]) -> Any:
         """The work's result; Failure when the cluster cannot run."""
         both: list[asyncio.Future[Any]] = [work, self.failed]
-        await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
+        try:
+            await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
+        except asyncio.CancelledError:
+            work.cancel()
+            raise
         if work.done():
             return work.result()
         work.cancel()
@@ -200,12 +206,14 @@ class LocalCluster:
             child.close_input()
             child.terminate()
         running = [asyncio.ensure_future(m.stopped.wait()) for m in self.members.values() if m.child in children]
-        if running:
-            _, late = await asyncio.wait(running, timeout=STOP_MS / 1000)
-            for each in late:
+        try:
+            if running:
+                await asyncio.wait(running, timeout=STOP_MS / 1000)
+        finally:  # whoever ends us meanwhile: nothing is left behind
+            for each in running:
                 each.cancel()
-        for child in children:
-            child.kill()
-        self.keeper.close()
-        if not self.keep:
-            shutil.rmtree(self.folder, ignore_errors=True)
+            for child in children:
+                child.kill()
+            self.keeper.close()
+            if not self.keep:
+                shutil.rmtree(self.folder, ignore_errors=True)

@@ -13,6 +13,7 @@ from typing import Any
 import click
 
 from tasksprint.cli.commands import Failure
+from tasksprint.cli.ending import ends_in_a_line
 
 READABLE = 0o077  # by anybody but the owner
 
@@ -100,6 +101,7 @@ def credentials(url: str, cookie: Path | None, user: str | None, password_file: 
     return {**where, "user": user, "password_file": str(password_file.absolute())}
 
 
+@ends_in_a_line
 async def mine(arguments: dict[str, Any], where: dict[str, str], options: dict[str, Any]) -> None:
     """The cluster, the job, and what is shown of it."""
     from tasksprint.apps.miner.command import summary

@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 import click
 
 from tasksprint.cli.commands import Failure
+from tasksprint.cli.ending import ends_in_a_line
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
@@ -122,6 +123,7 @@ def output_folder(job: Any, output: Path | None) -> Path:
     return target
 
 
+@ends_in_a_line
 async def run_job(
     job: Any,
     options: dict[str, Any],

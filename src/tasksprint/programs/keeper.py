@@ -3,7 +3,8 @@
 A process that is killed with ``kill -9`` runs no handler, and Linux's parent-death signal reaches one process,
 not its group.  So each owner starts one tiny shell in a session of its own and tells it, through a pipe, which
 process groups live (``+pid``, ``-pid``).  When the owner dies, however it dies, the kernel closes the pipe; the
-shell reads the end of its input and kills every group that is still listed.
+shell reads the end of its input and kills every group that is still listed.  An owner that works in a temporary folder
+tells that too (``/folder``): it goes last, when those who wrote into it are dead.
 
 Invariant: the pipe's write end is in no other process (it is not inheritable), or the end would never come.
 """
@@ -13,17 +14,26 @@ from __future__ import annotations
 import contextlib
 import os
 import subprocess
+from pathlib import Path
 
 _SCRIPT = r"""
 groups=" "
-while read -r line; do
+folder=
+while IFS= read -r line; do
   pid=${line#?}
   case $line in
+    /*) folder=$line ;;
     +*) groups="$groups$pid " ;;
     -*) case $groups in *" $pid "*) groups="${groups%%" $pid "*} ${groups#*" $pid "}" ;; esac ;;
   esac
 done
 for pid in $groups; do kill -9 "-$pid"; done
+[ -n "$folder" ] || exit 0
+for try in 1 2 3 4 5; do
+  rm -rf -- "$folder"
+  [ -e "$folder" ] || break
+  sleep 0.2
+done
 """
 
 
@@ -32,13 +42,14 @@ class Keeper:
 
     def __init__(self) -> None:
         self._groups: set[int] = set()
+        self._folder = ""
         self._shell: subprocess.Popen[bytes] | None = None
         self._pipe = -1
 
     def add(self, pid: int) -> None:
         self._groups.add(pid)
         if self._shell is None:
-            self._start()
+            self._start()  # which tells every group
         else:
             self._tell(f"+{pid}\n")
 
@@ -47,8 +58,18 @@ class Keeper:
             self._groups.discard(pid)
             self._tell(f"-{pid}\n")
 
+    def remove_folder(self, folder: Path) -> None:
+        """In the end, this whole folder: only ever a temporary one, made by the caller for itself alone."""
+        if not folder.is_absolute() or len(folder.parts) < 3 or "\n" in str(folder):
+            return  # nothing that a script should delete
+        self._folder = str(folder)
+        if self._shell is None:
+            self._start()
+        else:
+            self._tell(f"{self._folder}\n")
+
     def close(self) -> None:
-        """Ends every group that is still listed, and the keeper."""
+        """Ends every group that is still listed, removes the folder, and ends the keeper."""
         self._groups.clear()
         self._stop()
 
@@ -64,8 +85,14 @@ class Keeper:
                 cwd="/",
                 env={"PATH": "/usr/bin:/bin"},
             )
+        except OSError:
+            os.close(self._pipe)
+            self._pipe = -1
+            raise
         finally:
             os.close(reader)
+        if self._folder:
+            self._write(f"{self._folder}\n")
         for pid in sorted(self._groups):
             self._write(f"+{pid}\n")
 

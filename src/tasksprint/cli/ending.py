@@ -1,0 +1,87 @@
+"""How processes end that nobody asked to: by a signal, or by an error of our own.
+
+A daemon with an unexpected exception in a callback or a task may have lost effects that its core believes done; it
+would go on saying that it lives while its work hangs for ever.  So it ends at once, in a line, as `kill -9` would end
+it, which everything is made for: its keeper kills its programs, and the cluster or its supervisor replaces it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import functools
+import os
+import resource
+import signal
+import sys
+import traceback
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from tasksprint.cli.commands import Failure
+
+
+def raise_files_limit(most: int) -> None:
+    """More open files, as far as the system lets us: links of strangers must not take those that work needs."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = most if hard == resource.RLIM_INFINITY else min(hard, most)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        with contextlib.suppress(OSError, ValueError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
+def end_on_errors(
+    loop: asyncio.AbstractEventLoop, name: str, over: Callable[[], bool], leave: Callable[[int], object] = os._exit
+) -> None:
+    """From now on an unexpected exception ends this process: one line, exit code 1.
+
+    `over`: it is ending anyway.  What the system says of one connection (OSError with its socket or transport) is
+    not unexpected.
+    """
+
+    def told(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        error = context.get("exception")
+        if not isinstance(error, Exception) or over():
+            return
+        if isinstance(error, OSError) and ("socket" in context or "transport" in context):
+            return
+        frames = traceback.extract_tb(error.__traceback__)
+        place = f" in {frames[-1].filename}:{frames[-1].lineno}" if frames else ""
+        said = " ".join(f"{type(error).__name__}: {error}".split())
+        with contextlib.suppress(OSError):
+            print(f"tasksprint {name}: ended by an error of its own: {said}{place}", file=sys.stderr, flush=True)
+        leave(1)
+
+    loop.set_exception_handler(told)
+
+
+def ends_in_a_line(
+    function: Callable[..., Coroutine[Any, Any, None]],
+) -> Callable[..., Coroutine[Any, Any, None]]:
+    """For a command's whole work: SIGTERM cancels it as Ctrl-C does, and both are told when it has tidied up."""
+
+    @functools.wraps(function)
+    async def wrapped(*arguments: Any, **options: Any) -> None:
+        loop, task = asyncio.get_running_loop(), asyncio.current_task()
+        assert task is not None
+        terminated = asyncio.Event()
+
+        def terminate() -> None:
+            terminated.set()
+            task.cancel()
+
+        loop.add_signal_handler(signal.SIGTERM, terminate)
+        try:
+            await function(*arguments, **options)
+        except asyncio.CancelledError:
+            if terminated.is_set():
+                raise Failure("ended by SIGTERM", 143) from None
+            if task.cancelling() == 1:
+                raise Failure("ended by Ctrl-C", 130) from None
+            with contextlib.suppress(OSError):  # a second one: the loop itself is being closed, and hears no Failure
+                print("tasksprint: ended by Ctrl-C", file=sys.stderr, flush=True)
+            raise
+        finally:
+            loop.remove_signal_handler(signal.SIGTERM)
+
+    return wrapped
