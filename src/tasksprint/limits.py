@@ -100,6 +100,8 @@ CORES_MAX: Final = 4_096  # of a task
 KEYS_MAX: Final = 10_000  # pieces of one result
 NAME_CHARS: Final = 200  # names of tasks, keys, labels, timers, jobs
 LINKS_MAX: Final = 1_024  # open links of one process
+HALF_OPEN_MAX: Final = 256  # ... and connections that have not shown the secret yet; then the oldest goes
+FILES_MAX: Final = 65_536  # open files that a daemon asks the system for
 PROGRAMS_SPARE: Final = 8  # packed programs that no job uses
 JOBS_KEPT: Final = 100  # ended jobs that `status` remembers
 
@@ -115,3 +117,4 @@ assert VALUES_BYTES <= VALUES_MAX_BYTES < SLOT_BYTES
 assert PROGRAM_CHUNK_BYTES < SLOT_BYTES and SNAPSHOT_CHUNK_BYTES < FRAME_BYTES and CHUNK_BYTES < FRAME_BYTES
 assert SLOT_BYTES < JOURNAL_SEGMENT_BYTES < SNAPSHOT_EVERY_BYTES
 assert LINE_BYTES < CHILD_BUFFER_BYTES
+assert 2 * (LINKS_MAX + HALF_OPEN_MAX) < FILES_MAX, "links leave room for nodes, logs and results"

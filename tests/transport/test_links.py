@@ -1,4 +1,6 @@
 import asyncio
+import contextlib
+import resource
 import socket
 
 import msgspec
@@ -6,11 +8,12 @@ import pytest
 from tests.transport.conftest import Run
 from tests.transport.user import User, identity
 
-from tasksprint.limits import FRAME_BYTES, LINK_BUFFER_BYTES
+from tasksprint.limits import FRAME_BYTES, HALF_OPEN_MAX, LINK_BUFFER_BYTES, LINKS_MAX
 from tasksprint.transport import (
     CannotListen,
     Dialer,
     Handlers,
+    Link,
     LinkError,
     LinkRefused,
     Server,
@@ -20,6 +23,7 @@ from tasksprint.transport import (
 from tasksprint.transport import (
     link as link_module,
 )
+from tasksprint.transport.server import room
 
 
 async def listening(user: User, *kinds: str, links_max: int = 10, port: int = 0) -> Server:
@@ -193,6 +197,66 @@ def test_a_full_server_asks_to_try_again(run: Run) -> None:
             await connect_once(server.address, "peer", identity("c"), User().handlers)
         assert not isinstance(full.value, LinkRefused)
         first.close()
+        await server.close()
+
+    run(check())
+
+
+def test_the_oldest_connection_without_a_handshake_makes_room(run: Run) -> None:
+    """A flood of strangers takes no link from those who belong, and no more descriptors than it may."""
+
+    async def check() -> None:
+        there = User()
+        server = Server(identity("coordinator 1"), {"peer": there.handlers}, links_max=2, half_open_max=3)
+        await server.listen()
+        first = await connect_once(server.address, "peer", identity("c"), User().handlers)
+        strangers = [await asyncio.open_connection(server.host, server.port) for _ in range(7)]
+        for reader, _ in strangers[:4]:
+            with contextlib.suppress(ConnectionResetError):
+                assert await reader.read() == b"", "cut off, in the order of their coming"
+        assert len(server._half_open) == 3
+        second = await connect_once(server.address, "peer", identity("c"), User().handlers)
+        assert first.up and second.up, "half-open ones are no links"
+        assert len(server.links) == 2
+        for _, writer in strangers:
+            writer.close()
+        for link in (first, second):
+            link.close()
+        await server.close()
+        assert not server._half_open
+
+    run(check())
+
+
+def test_what_a_process_may_open_bounds_its_links(monkeypatch: pytest.MonkeyPatch) -> None:
+    for files, expected in (
+        (1_024, (512, 128)),
+        (65_536, (LINKS_MAX, HALF_OPEN_MAX)),
+        (-1, (LINKS_MAX, HALF_OPEN_MAX)),
+    ):
+        monkeypatch.setattr(resource, "getrlimit", lambda _, files=files: (files, files))
+        assert room() == expected
+
+
+def test_an_error_of_a_handler_is_told_to_the_loop(run: Run) -> None:
+    """The same on every loop, an OSError too: the process must not go on with what was lost."""
+
+    async def check() -> None:
+        told: list[object] = []
+        loop = asyncio.get_running_loop()
+        loop.set_exception_handler(lambda _, context: told.append((context["exception"], set(context))))
+        error = OSError("no room")
+
+        def fail(link: Link, payloads: list[bytes]) -> None:
+            raise error
+
+        there, here = User(), User()
+        there.handlers = Handlers(on_messages=fail, on_closed=there._on_closed)
+        server = await listening(there)
+        link = await connect_once(server.address, "peer", identity("c"), here.handlers)
+        link.send(b"hello")
+        await there.until(lambda: bool(there.closed))
+        assert told == [(error, {"message", "exception"})]
         await server.close()
 
     run(check())

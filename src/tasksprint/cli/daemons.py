@@ -13,6 +13,7 @@ from typing import Protocol
 import click
 
 from tasksprint.cli.commands import Failure
+from tasksprint.cli.ending import end_on_errors, raise_files_limit
 from tasksprint.cli.settings import (
     HOME,
     cluster_option,
@@ -27,6 +28,7 @@ owned_option = click.option("--owned", is_flag=True, hidden=True, help="End when
 
 
 class Daemon(Protocol):
+    name: str  # "client 1f…"
     ready: asyncio.Future[None]  # its ready line may be printed: it takes part
     ended: asyncio.Future[str]
 
@@ -40,10 +42,12 @@ def serve(
     """Run until ended; errors of starting up become one line."""
     import uvloop
 
+    from tasksprint.limits import FILES_MAX
     from tasksprint.storage import StorageError
     from tasksprint.transport import LinkError
 
     try:
+        raise_files_limit(FILES_MAX)
         reason = uvloop.run(_serving(make, announce, on_term, owned))
     except (LinkError, StorageError) as error:
         raise Failure(str(error)) from None
@@ -57,8 +61,9 @@ async def _serving(
     make: Callable[[], Daemon], announce: Callable[[Daemon], str], on_term: Callable[[Daemon], None], owned: bool
 ) -> str:
     daemon = make()
-    await daemon.start()
     loop = asyncio.get_running_loop()
+    end_on_errors(loop, daemon.name, daemon.ended.done)
+    await daemon.start()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, on_term, daemon)
     if owned:

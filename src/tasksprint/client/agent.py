@@ -7,6 +7,7 @@ Everything that happens is told to the core at once; what the core wants done is
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import secrets
@@ -58,7 +59,8 @@ class Agent:
         self.loop = asyncio.get_running_loop()
         self._lock = disk.lock(config.folder / "lock")  # two clients with one id would end each other's sessions
         self.id = client_id(config.folder)
-        self.identity = Identity(config.secret, config.cluster, f"client {self.id}")
+        self.name = f"client {self.id}"
+        self.identity = Identity(config.secret, config.cluster, self.name)
         self.keeper = Keeper()
         self.shelf = Shelf(config.folder / "results", limits.SHELF_MEMORY_BYTES)
         self.fetcher = Fetcher(self.identity)
@@ -183,7 +185,7 @@ class Agent:
     def _task_done(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
         if not task.cancelled() and task.exception() is not None and not self.ended.done():
-            self.ended.set_exception(task.exception())  # type: ignore[arg-type]
+            self.loop.call_exception_handler({"message": "a task failed", "exception": task.exception()})
 
     # --- the link to the coordinators -------------------------------------------------------------------
 
@@ -225,7 +227,7 @@ class Agent:
             self.end(verdict)
             return
         if news := self._refusals.news(effect.address):
-            print(f"tasksprint client {self.id}: {news}", file=sys.stderr, flush=True)
+            print(f"tasksprint {self.name}: {news}", file=sys.stderr, flush=True)
         self._link_closed(effect.number)
 
     def _link_closed(self, number: int) -> None:
@@ -270,8 +272,12 @@ class Agent:
             self.programs.unpacked(effect.info.program, folder, lambda error: self._start_node(effect, folder, error))
         else:
             folder = self.job_folder(effect.info.job_id) / "work"
-            folder.mkdir(parents=True, exist_ok=True)
-            self._start_node(effect, folder, "")
+            try:
+                folder.mkdir(parents=True, exist_ok=True)
+            except OSError as error:
+                self._start_node(effect, folder, f"cannot make the folder {folder}: {error.strerror}")
+            else:
+                self._start_node(effect, folder, "")
 
     def _start_node(self, effect: effects.StartNode, folder: Path, error: str) -> None:
         if effect.node not in self._node_jobs:
@@ -460,7 +466,8 @@ class Agent:
     def _do_drop_fetched(self, effect: effects.DropFetched) -> None:
         path = effect.piece.path
         if path is not None:
-            path.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):
+                path.unlink()
 
     def _do_drop_job(self, effect: effects.DropJob) -> None:
         self.shelf.drop_job(effect.job)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -25,7 +26,12 @@ class ProgramsAtHand:
             return
         kept = self._folder / hash
         if kept.exists():
-            then(self._unpack(kept.read_bytes(), hash, folder))
+            try:
+                data = kept.read_bytes()
+            except OSError as error:
+                then(f"cannot read the job's program files: {error}")
+            else:
+                then(self._unpack(data, hash, folder))
             return
         self._waiting.setdefault(hash, []).append((folder, then))
         self._parts[hash] = bytearray()
@@ -53,8 +59,9 @@ class ProgramsAtHand:
         del self._parts[hash]
         if not error and content_hash(data) == hash:
             temporary = self._folder / f"{hash}.new"
-            temporary.write_bytes(data)
-            temporary.rename(self._folder / hash)
+            with contextlib.suppress(OSError):  # it is only kept for the next job
+                temporary.write_bytes(data)
+                temporary.rename(self._folder / hash)
         for folder, then in self._waiting.pop(hash, ()):
             then(error or self._unpack(data, hash, folder))
 

@@ -8,6 +8,7 @@ before the core lets go of it.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
 import os
 import secrets
@@ -53,7 +54,8 @@ class CoordinatorServer:
         self.ended: asyncio.Future[str] = self.loop.create_future()
         self.keeper = Keeper()
         self.journal = Journal.open(config.folder, cluster=config.cluster, replica=config.id)
-        identity = Identity(config.secret, config.cluster, f"coordinator {config.id}")
+        self.name = f"coordinator {config.id}"
+        identity = Identity(config.secret, config.cluster, self.name)
         handlers = Handlers(on_up=self._link_up, on_messages=self._requests, on_closed=self._link_closed)
         peers = Handlers(on_messages=self._peer_messages)
         self.server = Server(identity, {"peer": peers, "client": handlers, "submit": handlers})
@@ -344,7 +346,7 @@ class CoordinatorServer:
         if size <= limits.JOB_LOG_BYTES:
             data = text.encode("utf-8", "replace")
             self._log_sizes[job_id] = size + len(data)
-            with open(path, "ab") as file:
+            with contextlib.suppress(OSError), open(path, "ab") as file:  # a full disk costs lines, never the job
                 file.write(data)
 
     def _read_log(self, job_id: str, offset: int) -> bytes:

@@ -99,17 +99,38 @@ class Child:
         self._closed_timer: asyncio.TimerHandle | None = None
         self.exit_code: int | None = None
         self.trouble = ""  # why we ended it, where the child itself gave the reason
+        self._stdin = self._stdout = self._stderr = self._pidfd = -1
         self._process = self._popen(command, folder, environment)
         self.pid = self._process.pid
-        keeper.add(self.pid)
+        try:
+            self._adopt(nice)
+        except OSError as error:  # no descriptors left, say
+            self._abandon()
+            raise StartError(f"cannot start {command[0]!r}: {error.strerror}") from None
+
+    # --- starting ----------------------------------------------------------------------------------------
+
+    def _adopt(self, nice: int) -> None:
+        self._keeper.add(self.pid)
         self._limit(nice)
-        self._stdin, self._stdout, self._stderr = (self._take(name) for name in ("stdin", "stdout", "stderr"))
+        self._stdin = self._take("stdin")
+        self._stdout = self._take("stdout")
+        self._stderr = self._take("stderr")
         for descriptor, reader in ((self._stdout, self._read_output), (self._stderr, self._read_stderr)):
             if descriptor >= 0:
                 self._loop.add_reader(descriptor, reader)
         self._pidfd = self._watch()
 
-    # --- starting ----------------------------------------------------------------------------------------
+    def _abandon(self) -> None:
+        """It runs, but we cannot hold it: as if it had never been started."""
+        self.kill()
+        self._process.wait()
+        self._keeper.remove(self.pid)
+        self._drop_input()
+        self._stdout, self._stderr = self._close_reader(self._stdout), self._close_reader(self._stderr)
+        for pipe in (self._process.stdin, self._process.stdout, self._process.stderr):
+            if pipe is not None:
+                pipe.close()
 
     def _popen(
         self, command: Sequence[str], folder: str | Path, environment: Mapping[str, str] | None

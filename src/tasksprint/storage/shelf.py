@@ -189,7 +189,10 @@ class Shelf:
         if kept.indexed is not None:
             self._index.drop(*name)
             if self._index.wasteful:
-                self._index.rewrite([each.indexed for each in self._kept.values() if each.indexed is not None])
+                try:
+                    self._index.rewrite([each.indexed for each in self._kept.values() if each.indexed is not None])
+                except OSError:  # a full disk costs only what a restart could have saved
+                    self._index.close()
         if not self._kept:
             self._heap.clear()
 

@@ -86,6 +86,7 @@ class Dialer:
     def start(self) -> None:
         parse_address(self.address)  # a bad one is told now
         self._task = asyncio.get_running_loop().create_task(self._keep())
+        self._task.add_done_callback(_tell_failure)
 
     def hurry(self) -> None:
         """There is reason to think that the other side is back: do not wait for the next try."""
@@ -133,3 +134,9 @@ class Dialer:
         self._broken.set()
         if self._task is not None:
             self._on_down(f"{self.address}: {reason}", False)
+
+
+def _tell_failure(task: asyncio.Task[None]) -> None:
+    """Nobody awaits the task, so nobody else would hear of it."""
+    if not task.cancelled() and (error := task.exception()) is not None:
+        task.get_loop().call_exception_handler({"message": "dialing failed", "exception": error})

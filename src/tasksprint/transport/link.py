@@ -11,7 +11,8 @@ Back-pressure: `backlog` counts what the other side's socket has not taken.  Abo
 that reads nothing must not hold our memory.
 
 Reading: all payloads of one read are given in one `on_messages`.  A FrameError, a payload that its handler cannot
-decode (msgspec.DecodeError) and a handshake that fails each close the link, never the process.
+decode (msgspec.DecodeError) and a handshake that fails each close the link, never the process.  Any other exception of
+a handler is an error of ours: the loop's exception handler is told, the same way on every loop.
 """
 
 from __future__ import annotations
@@ -230,6 +231,9 @@ class Link(asyncio.Protocol):
             self.abort(str(error) if self._up else f"this is no TaskSprint: {error}")
         except msgspec.DecodeError as error:
             self.abort(f"a message that cannot be understood: {error}")
+        except Exception as error:
+            self._loop.call_exception_handler({"message": "a handler of messages failed", "exception": error})
+            self.abort(f"an error of this process: {error}")
 
     def pause_writing(self) -> None:
         self.paused = True

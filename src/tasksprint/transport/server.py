@@ -1,13 +1,20 @@
-"""Where other processes dial in: one listening socket, links of the kinds that it serves."""
+"""Where other processes dial in: one listening socket, links of the kinds that it serves.
+
+Anybody may connect, and hold a descriptor of ours until HANDSHAKE_MS are over.  So connections that have not shown
+the secret are counted apart from links: above `half_open_max` the oldest of them is cut off, which leaves descriptors
+for everything else that this process does.  Above `links_max` links newcomers are asked to try again.  (When
+descriptors run out all the same, uvloop accepts and closes what it cannot keep, asyncio waits a second; neither spins.)
+"""
 
 from __future__ import annotations
 
 import asyncio
 import errno
+import resource
 import ssl as tls
 from collections.abc import Mapping
 
-from tasksprint.limits import LINKS_MAX
+from tasksprint.limits import FILES_MAX, HALF_OPEN_MAX, LINKS_MAX
 from tasksprint.transport.link import Handlers, Identity, Link, LinkError, accepting, plainly
 
 LOCALHOST = "127.0.0.1"
@@ -30,6 +37,14 @@ def join_address(host: str, port: int) -> str:
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
+def room() -> tuple[int, int]:
+    """(links, half-open connections) that this process can have: at most five eighths of its descriptors."""
+    files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if not 0 <= files <= FILES_MAX:  # unlimited
+        files = FILES_MAX
+    return min(LINKS_MAX, files // 2), min(HALF_OPEN_MAX, files // 8)
+
+
 class Server:
     """`handlers`: kind of link → what its links are told.  Other kinds are refused by name."""
 
@@ -39,12 +54,16 @@ class Server:
         handlers: Mapping[str, Handlers],
         *,
         ssl: tls.SSLContext | None = None,
-        links_max: int = LINKS_MAX,
+        links_max: int | None = None,
+        half_open_max: int | None = None,
     ) -> None:
         self._identity = identity
         self._handlers = dict(handlers)
         self._ssl = ssl
-        self._links_max = links_max
+        links, half_open = room()
+        self._links_max = links if links_max is None else links_max
+        self._half_open_max = half_open if half_open_max is None else half_open_max
+        self._half_open: dict[Link, None] = {}  # oldest first
         self._server: asyncio.Server | None = None
         self._connections: set[Link] = set()
         self._someone_left = asyncio.Event()
@@ -84,14 +103,24 @@ class Server:
             self._server = None
 
     def _accept(self) -> Link:
-        link = Link(accepting(self._identity, self._handlers), self._handlers.__getitem__, self._ended)
-        if len(self._connections) >= self._links_max:
+        link = Link(accepting(self._identity, self._handlers), lambda kind: self._is_up(link, kind), self._ended)
+        if len(self._connections) - len(self._half_open) >= self._links_max:
             link.turn_away(f"{self._links_max} links are open here: try again later, or elsewhere")
+        if len(self._half_open) >= self._half_open_max:
+            oldest = next(iter(self._half_open))
+            del self._half_open[oldest]
+            oldest.abort("too many connections without a handshake")
         self._connections.add(link)
+        self._half_open[link] = None
         return link
+
+    def _is_up(self, link: Link, kind: str) -> Handlers:
+        self._half_open.pop(link, None)
+        return self._handlers[kind]
 
     def _ended(self, link: Link, reason: str) -> None:
         self._connections.discard(link)
+        self._half_open.pop(link, None)
         self._someone_left.set()
         if not link.kind:
             self.refused += 1
