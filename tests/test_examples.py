@@ -1,4 +1,4 @@
-"""What the documents show is run as they show it: the examples, and the README's own program."""
+"""What the documents show is run as they show it: the examples, the README's program, all that docs/sdk.md shows."""
 
 import re
 import shlex
@@ -45,3 +45,33 @@ def test_the_readmes_program_runs(tmp_path):
     (tmp_path / program[1]).write_text(program[2])
     words = first_command(readme[program.end() :])
     assert tasksprint(words, tmp_path) == f'{{"value": {sum(n * n for n in range(100))}}}\n'
+
+
+SDK = (HOUSE / "docs" / "sdk.md").read_text()
+SHOWN = re.findall(r"```sh\n(.*?)```\n(?:```\n(.*?)```)?", SDK, re.DOTALL)  # (commands, what they print or "")
+
+
+@pytest.fixture(scope="module")
+def sdk_folder(tmp_path_factory):
+    """Every file that docs/sdk.md shows, under the name that it gives."""
+    folder = tmp_path_factory.mktemp("sdk")
+    files = re.findall(r"`([\w/.]+)`:\n\n```(?:python|toml)\n(.*?)```", SDK, re.DOTALL)
+    assert len(files) == SDK.count("```python") + SDK.count("```toml"), "a program without its file's name"
+    for name, text in files:
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_text(text)
+    return folder
+
+
+@pytest.mark.parametrize(("commands", "output"), SHOWN, ids=[commands.split("\n")[0] for commands, _ in SHOWN])
+def test_the_sdks_document_shows_what_happens(commands, output, sdk_folder):
+    for command in commands.splitlines():
+        program, *words = shlex.split(command)
+        if program == "pytest":
+            words = ["-m", "pytest", "-q", "-p", "no:cacheprovider", *words]
+            done = subprocess.run([sys.executable, *words], cwd=sdk_folder, capture_output=True, text=True, check=False)
+            assert done.returncode == 0, done.stdout + done.stderr
+        else:
+            assert program == "tasksprint"
+            printed = tasksprint(words, sdk_folder)
+            assert printed == output or not output
