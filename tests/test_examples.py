@@ -38,6 +38,14 @@ def test_an_example_prints_what_it_promises(name, extra, tmp_path):
     assert output == (HOUSE / "examples" / name / "expected.txt").read_text()
 
 
+def test_the_readmes_first_command_shows_words(tmp_path):
+    words = first_command((HOUSE / "README.md").read_text())
+    *table, summary = tasksprint([*words, "--output", str(tmp_path / "out")], HOUSE).splitlines()
+    assert len(table) == 10
+    assert {"the", "a", "of"} < {line.split()[1] for line in table}
+    assert re.fullmatch(r"[\d,]+ words, [\d,]+ distinct", summary)
+
+
 def test_the_readmes_program_runs(tmp_path):
     readme = (HOUSE / "README.md").read_text()
     program = re.search(r"`(\w+\.py)`:\n\n```python\n(.*?)```", readme, re.DOTALL)
