@@ -1,8 +1,9 @@
 """A folder of results for the user: all of it or nothing, and never over something that is not ours.
 
 The files are written into a new folder beside the target, synced, and the folder is renamed to the target's name.  An
-earlier result of ours, known by its marker file, which lists what was written, is first renamed aside and removed last; between the two renames a
-crash leaves the old result under its other name, and the next `publish` puts it back before it begins.
+earlier result of ours, known by its marker file, which lists what was written, is first renamed aside and removed last;
+between the two renames a crash leaves the old result under its other name, and the next `publish` puts it back before
+it begins.
 """
 
 from __future__ import annotations
