@@ -23,7 +23,7 @@ def _word_count(folder: Path) -> Job:
 
 
 def _chain(folder: Path) -> Job:
-    return jobs.program("chain", {"chains": 4, "steps": 25, "wait_s": 0.01})
+    return jobs.program("chain", {"chains": 4, "steps": 30, "wait_s": 0.02})
 
 
 async def _leader(at: Field, job: str) -> Proof:

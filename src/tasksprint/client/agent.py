@@ -81,6 +81,7 @@ class Agent:
         self._fetches: dict[PieceId, Wanted] = {}
         self._next_file = 0
         self._pumping = False
+        self._closed = False
         self._timer: asyncio.TimerHandle | None = None
         self._wake_ms = 0
         self._tasks: set[asyncio.Task[None]] = set()
@@ -138,6 +139,7 @@ class Agent:
             self.ended.set_result(reason)
 
     async def close(self) -> None:
+        self._closed = True
         for node in list(self._nodes.values()):
             node.kill()
         self.fetcher.close()
@@ -155,6 +157,8 @@ class Agent:
 
     def _pump(self) -> None:
         self._pumping = False
+        if self._closed:
+            return
         now_ms = self.now_ms()
         self.core.now_ms = now_ms
         for effect in self.core.take():

@@ -68,6 +68,7 @@ class CoordinatorServer:
         self._job_ids: dict[int, str] = {}
         self._log_sizes: dict[str, int] = {}
         self._pumping = False
+        self._closed = False
         self._writes: list[effects.Write] = []  # of this turn
         self._gathering: dict[Link, None] = {}  # links that were sent something in this turn
         self._timer: asyncio.TimerHandle | None = None
@@ -121,6 +122,7 @@ class CoordinatorServer:
         self.ready.set_result(None)
 
     async def close(self) -> None:
+        self._closed = True
         for scheduler in list(self._schedulers.values()):
             scheduler.kill()
         for dialer in self._dialers.values():
@@ -142,6 +144,8 @@ class CoordinatorServer:
 
     def _pump(self) -> None:
         self._pumping = False
+        if self._closed:
+            return
         now_ms = self.now_ms()
         self.core.now_ms = now_ms
         for effect in self.core.take():
