@@ -149,6 +149,12 @@ class Ours:
                     return measured
         raise Failure("the measuring scheduler has said nothing")
 
+    def processor_s(self) -> dict[str, float]:
+        """Processor time of each process of the cluster since it began, without its programs."""
+        children = {name: member.child for name, member in self.cluster.members.items()}
+        times = {name: psutil.Process(child.pid).cpu_times() for name, child in children.items() if child is not None}
+        return {name: each.user + each.system for name, each in times.items()}
+
     async def close(self) -> None:
         self.fetcher.close()
         await self.asking.close()
@@ -180,7 +186,9 @@ async def _measure(place: Path, pool: multiprocessing.pool.Pool, rounds: int, co
         taken: dict[str, list[tuple[dict[str, Any], dict[str, Any]]]] = {shape: [] for shape in counts}
         for _ in range(rounds):
             for shape, count in counts.items():
+                before = ours.processor_s()
                 mine = await ours.job(shape, count)
+                mine["processor_s"] = {name: used - before[name] for name, used in ours.processor_s().items()}
                 theirs = await asyncio.to_thread(pool_round, pool, shape, count)
                 taken[shape].append((mine, theirs))
         idle = await _idle()
@@ -201,6 +209,11 @@ def summary(shape: str, count: int, pairs: list[tuple[dict[str, Any], dict[str, 
     if shape in ("chain", "events"):
         row["step_ms"] = round(mine / count * 1e3, 3)
         row["pool_round_trips_a_step"] = round(mine / count / trip, 2)
+    spent = [m["processor_s"] for m, _ in pairs if "processor_s" in m]
+    if spent:  # a task, coordinators from the busiest (the leader) down, then the client
+        used = {name: round(statistics.median(one[name] for one in spent) / count * 1e6) for name in spent[0]}
+        coordinators = sorted((us for name, us in used.items() if name.startswith("coordinator")), reverse=True)
+        row["processor_us"] = {"coordinators": coordinators, "client": used["client-1"]}
     trips = sorted(t for m, _ in pairs for t in m["trips"])
     if trips:
         row["p50_ms"] = round(trips[len(trips) // 2] * 1e3, 3)
@@ -249,6 +262,9 @@ def table(measured: dict[str, Any]) -> list[str]:
             notes.append(f"{row['step_ms']} ms a step = {row['pool_round_trips_a_step']} pool round trips")
         elif shape == "independent":
             notes.append(f"{row['tasks_per_s']} tasks/s, the pool {row['pool_tasks_per_s']}")
+        if "processor_us" in row:
+            coordinators = ", ".join(map(str, row["processor_us"]["coordinators"]))
+            notes.append(f"processor µs a task: coordinators {coordinators}, client {row['processor_us']['client']}")
         if "p50_ms" in row:
             notes.append(f"p50 {row['p50_ms']} ms, p99 {row['p99_ms']} ms")
         times = f"{row['count']:>8}{row['seconds']:>11.3f}s{row['pool_seconds']:>11.3f}s{row['ratio']:>11}"
