@@ -64,6 +64,6 @@ EXPECTED: dict[str, str] = {
     "node killed after grace": "a node did not stop when it was told to",
     "piece fetched": "a result went from client to client",
     "fetch failed: unreachable": "a supplier could not be reached",
-    "fetch failed: lost": "a supplier had lost the result",
+    "fetch failed: moved": "an attempt was taken away from its supplier while others waited for it",
     "state restored from its snapshot": "the view went through a snapshot and back, and went on",
 }
