@@ -159,6 +159,8 @@ def test_one_command_checks_everything(command):
     import shutil
     import sys
 
+    if command == ["mypy"] and sys.version_info >= (3, 12):
+        pytest.skip("types are checked as of 3.11, with the stubs that numpy has for it")
     program = shutil.which(command[0], path=str(Path(sys.executable).parent))
     if program is None:
         pytest.skip(f"{command[0]} is not installed here: pip install '.[dev]'")

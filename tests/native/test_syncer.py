@@ -150,7 +150,8 @@ def test_a_process_ends_without_closing_it(twin, tmp_path):
 @pytest.mark.parametrize("twin", ["_syncer", "syncer_plain"])
 def test_a_child_of_fork_can_let_go(twin):
     code = (
-        "import os; from tasksprint.native import %s as twin\n"
+        "import os, warnings; from tasksprint.native import %s as twin\n"
+        "warnings.simplefilter('ignore', DeprecationWarning)\n"  # from 3.12 on: threads and fork; that is the point
         "syncer = twin.Syncer(); child = os.fork()\n"
         "if child == 0:\n    del syncer; os._exit(7)\n"
         "print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])); syncer.close()"
