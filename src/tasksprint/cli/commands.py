@@ -94,6 +94,7 @@ def run_program() -> None:
         code = error.exit_code
     except (click.Abort, KeyboardInterrupt):
         code = 130
+        print("tasksprint: ended by Ctrl-C", file=sys.stderr)
     except BrokenPipeError:
         code = 1
     sys.stdout.flush() if not sys.stdout.closed else None
