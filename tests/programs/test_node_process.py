@@ -3,10 +3,10 @@ import signal
 from pathlib import Path
 
 import pytest
-from tests.programs.conftest import Run
+from tests.loops import Play
 from tests.programs.witness import NodeWitness
 
-from tasksprint.programs import node_process
+from tasksprint.programs import user_process
 from tasksprint.programs.keeper import Keeper
 
 READY = """read -r hello; echo '{"type":"ready","version":1,"tasks":["a"]}'; """
@@ -23,7 +23,7 @@ async def started(script: str, folder: Path, keeper: Keeper) -> NodeWitness:
     return node
 
 
-def test_a_node_of_the_sdk(play: Run, keeper: Keeper, tmp_path: Path) -> None:
+def test_a_node_of_the_sdk(play: Play, keeper: Keeper, tmp_path: Path) -> None:
     async def story() -> None:
         node = NodeWitness(CLERK, tmp_path, keeper)
         _, ready = await node.has("ready")
@@ -49,7 +49,7 @@ def test_a_node_of_the_sdk(play: Run, keeper: Keeper, tmp_path: Path) -> None:
     play(story())
 
 
-def test_folders_are_made_for_others(play: Run, keeper: Keeper, tmp_path: Path) -> None:
+def test_folders_are_made_for_others(play: Play, keeper: Keeper, tmp_path: Path) -> None:
     async def story() -> None:
         node = await started("read -r run; exit 0", tmp_path, keeper)
         node.run(1)
@@ -59,7 +59,7 @@ def test_folders_are_made_for_others(play: Run, keeper: Keeper, tmp_path: Path) 
     play(story())
 
 
-def test_a_crash_fails_the_task_at_hand_only(play: Run, keeper: Keeper, tmp_path: Path) -> None:
+def test_a_crash_fails_the_task_at_hand_only(play: Play, keeper: Keeper, tmp_path: Path) -> None:
     async def story() -> None:
         script = 'read -r run; echo \'{"type":"done","task":1,"result":{}}\'; read -r run; echo oops >&2; kill -SEGV $$'
         node = await started(script, tmp_path, keeper)
@@ -80,7 +80,7 @@ def test_a_crash_fails_the_task_at_hand_only(play: Run, keeper: Keeper, tmp_path
     play(story())
 
 
-def test_one_that_exits_at_once(play: Run, keeper: Keeper, tmp_path: Path) -> None:
+def test_one_that_exits_at_once(play: Play, keeper: Keeper, tmp_path: Path) -> None:
     async def story() -> None:
         node = NodeWitness(["/bin/sh", "-c", "echo no licence >&2; exit 3"], tmp_path, keeper)
         _, kind, error, unstarted = await node.has("ended")
@@ -91,7 +91,7 @@ def test_one_that_exits_at_once(play: Run, keeper: Keeper, tmp_path: Path) -> No
     play(story())
 
 
-def test_one_that_cannot_be_started(play: Run, keeper: Keeper, tmp_path: Path) -> None:
+def test_one_that_cannot_be_started(play: Play, keeper: Keeper, tmp_path: Path) -> None:
     async def story() -> None:
         node = NodeWitness(["no-such-program"], tmp_path, keeper)
         assert node.told == [("ended", "start", "cannot start 'no-such-program': no such program", [])]
@@ -99,8 +99,8 @@ def test_one_that_cannot_be_started(play: Run, keeper: Keeper, tmp_path: Path) -
     play(story())
 
 
-def test_one_that_never_says_ready(play: Run, keeper: Keeper, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(node_process, "START_MS", 200)
+def test_one_that_never_says_ready(play: Play, keeper: Keeper, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(user_process, "START_MS", 200)
 
     async def story() -> None:
         node = NodeWitness(["/bin/sh", "-c", "sleep 1000"], tmp_path, keeper)
@@ -119,7 +119,7 @@ def test_one_that_never_says_ready(play: Run, keeper: Keeper, tmp_path: Path, mo
         ('echo \'{"type":"done","task":1,"result":{"a":{"$file":"../b"}}}\'; sleep 1000', "inside the task's folder"),
     ],
 )
-def test_one_that_breaks_the_protocol(play: Run, keeper: Keeper, tmp_path: Path, script: str, error: str) -> None:
+def test_one_that_breaks_the_protocol(play: Play, keeper: Keeper, tmp_path: Path, script: str, error: str) -> None:
     async def story() -> None:
         node = await started("read -r run; echo about to >&2; " + script, tmp_path, keeper)
         node.run(1)
@@ -134,7 +134,7 @@ def test_one_that_breaks_the_protocol(play: Run, keeper: Keeper, tmp_path: Path,
     play(story())
 
 
-def test_one_that_dies_in_the_middle_of_a_line(play: Run, keeper: Keeper, tmp_path: Path) -> None:
+def test_one_that_dies_in_the_middle_of_a_line(play: Play, keeper: Keeper, tmp_path: Path) -> None:
     async def story() -> None:
         node = await started('read -r run; printf \'{"type":"do\'; exit 0', tmp_path, keeper)
         node.run(1)
@@ -143,7 +143,7 @@ def test_one_that_dies_in_the_middle_of_a_line(play: Run, keeper: Keeper, tmp_pa
     play(story())
 
 
-def test_one_that_is_killed_from_outside(play: Run, keeper: Keeper, tmp_path: Path) -> None:
+def test_one_that_is_killed_from_outside(play: Play, keeper: Keeper, tmp_path: Path) -> None:
     async def story() -> None:
         node = await started("read -r run; sleep 1000", tmp_path, keeper)
         node.run(1)
@@ -153,7 +153,7 @@ def test_one_that_is_killed_from_outside(play: Run, keeper: Keeper, tmp_path: Pa
     play(story())
 
 
-def test_a_cancel_that_is_answered_spares_the_node(play: Run, keeper: Keeper, tmp_path: Path) -> None:
+def test_a_cancel_that_is_answered_spares_the_node(play: Play, keeper: Keeper, tmp_path: Path) -> None:
     async def story() -> None:
         answer = 'echo \'{"type":"failed","task":1,"error":"cancelled"}\'; '
         node = await started(f"read -r run; read -r cancel; {answer} read -r bye", tmp_path, keeper)
@@ -171,7 +171,7 @@ def test_a_cancel_that_is_answered_spares_the_node(play: Run, keeper: Keeper, tm
     play(story())
 
 
-def test_one_that_ignores_cancel_is_replaced(play: Run, keeper: Keeper, tmp_path: Path) -> None:
+def test_one_that_ignores_cancel_is_replaced(play: Play, keeper: Keeper, tmp_path: Path) -> None:
     async def story() -> None:
         node = await started("read -r run; sleep 1000", tmp_path, keeper)
         node.run(1)
@@ -185,7 +185,7 @@ def test_one_that_ignores_cancel_is_replaced(play: Run, keeper: Keeper, tmp_path
     play(story())
 
 
-def test_a_task_out_of_time(play: Run, keeper: Keeper, tmp_path: Path) -> None:
+def test_a_task_out_of_time(play: Play, keeper: Keeper, tmp_path: Path) -> None:
     async def story() -> None:
         node = await started("read -r run; sleep 1000", tmp_path, keeper)
         node.run(1, timeout_ms=50)
@@ -198,7 +198,7 @@ def test_a_task_out_of_time(play: Run, keeper: Keeper, tmp_path: Path) -> None:
     play(story())
 
 
-def test_one_that_answers_too_late_has_failed_and_stays(play: Run, keeper: Keeper, tmp_path: Path) -> None:
+def test_one_that_answers_too_late_has_failed_and_stays(play: Play, keeper: Keeper, tmp_path: Path) -> None:
     async def story() -> None:
         late = 'echo \'{"type":"done","task":1,"result":{}}\''
         node = await started(f"read -r run; read -r cancel; {late}; read -r bye", tmp_path, keeper)
@@ -212,7 +212,7 @@ def test_one_that_answers_too_late_has_failed_and_stays(play: Run, keeper: Keepe
     play(story())
 
 
-def test_a_task_in_time_is_not_disturbed_by_its_limit(play: Run, keeper: Keeper, tmp_path: Path) -> None:
+def test_a_task_in_time_is_not_disturbed_by_its_limit(play: Play, keeper: Keeper, tmp_path: Path) -> None:
     async def story() -> None:
         node = NodeWitness(CLERK, tmp_path, keeper)
         await node.has("ready")
@@ -225,7 +225,7 @@ def test_a_task_in_time_is_not_disturbed_by_its_limit(play: Run, keeper: Keeper,
     play(story())
 
 
-def test_what_is_open_when_a_node_is_closed_goes_back(play: Run, keeper: Keeper, tmp_path: Path) -> None:
+def test_what_is_open_when_a_node_is_closed_goes_back(play: Play, keeper: Keeper, tmp_path: Path) -> None:
     async def story() -> None:
         node = await started("read -r run; sleep 1000", tmp_path, keeper)
         node.run(1)
@@ -236,7 +236,7 @@ def test_what_is_open_when_a_node_is_closed_goes_back(play: Run, keeper: Keeper,
     play(story())
 
 
-def test_a_flood_on_stderr_leaves_a_tail(play: Run, keeper: Keeper, tmp_path: Path) -> None:
+def test_a_flood_on_stderr_leaves_a_tail(play: Play, keeper: Keeper, tmp_path: Path) -> None:
     async def story() -> None:
         node = await started("head -c 3000000 /dev/zero | tr '\\0' e >&2; echo END >&2; exit 1", tmp_path, keeper)
         error = (await node.has("ended"))[2]

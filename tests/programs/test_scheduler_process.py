@@ -1,10 +1,10 @@
 from pathlib import Path
 
 import pytest
-from tests.programs.conftest import Run
+from tests.loops import Play
 from tests.programs.witness import SchedulerWitness
 
-from tasksprint.programs import scheduler_process
+from tasksprint.programs import user_process
 from tasksprint.programs.keeper import Keeper
 from tasksprint.view.operations import StartTask, unpack_actions
 from tasksprint.view.records import Event
@@ -31,7 +31,7 @@ async def started(script: str, folder: Path, keeper: Keeper, **more: int) -> Sch
     return scheduler
 
 
-def test_a_scheduler_of_the_sdk(play: Run, keeper: Keeper, tmp_path: Path) -> None:
+def test_a_scheduler_of_the_sdk(play: Play, keeper: Keeper, tmp_path: Path) -> None:
     async def story() -> None:
         boss = SchedulerWitness(sdk("clerk.py"), tmp_path, keeper)
         _, ready = await boss.has("ready")
@@ -51,7 +51,7 @@ def test_a_scheduler_of_the_sdk(play: Run, keeper: Keeper, tmp_path: Path) -> No
     play(story())
 
 
-def test_a_copy_goes_on_from_a_save(play: Run, keeper: Keeper, tmp_path: Path) -> None:
+def test_a_copy_goes_on_from_a_save(play: Play, keeper: Keeper, tmp_path: Path) -> None:
     async def story() -> None:
         events = [init(), done(2, 2, x=b"5"), done(3, 3, "sum", sum=b"9")]
         first = SchedulerWitness(sdk("clerk.py"), tmp_path, keeper)
@@ -72,7 +72,7 @@ def test_a_copy_goes_on_from_a_save(play: Run, keeper: Keeper, tmp_path: Path) -
     play(story())
 
 
-def test_a_million_starts_come_in_parts_and_wait(play: Run, keeper: Keeper, tmp_path: Path) -> None:
+def test_a_million_starts_come_in_parts_and_wait(play: Play, keeper: Keeper, tmp_path: Path) -> None:
     """Two hundred thousand of them are enough to fill a pipe."""
 
     async def story() -> None:
@@ -94,7 +94,7 @@ def test_a_million_starts_come_in_parts_and_wait(play: Run, keeper: Keeper, tmp_
     play(story())
 
 
-def test_a_pause_within_a_callback_holds_the_rest(play: Run, keeper: Keeper, tmp_path: Path) -> None:
+def test_a_pause_within_a_callback_holds_the_rest(play: Play, keeper: Keeper, tmp_path: Path) -> None:
     async def story() -> None:
         many = SchedulerWitness(sdk("many.py"), tmp_path, keeper)
         tell = many.scheduler_part
@@ -117,7 +117,7 @@ def test_a_pause_within_a_callback_holds_the_rest(play: Run, keeper: Keeper, tmp
     play(story())
 
 
-def test_cuts_do_not_depend_on_what_comes_along(play: Run, keeper: Keeper, tmp_path: Path) -> None:
+def test_cuts_do_not_depend_on_what_comes_along(play: Play, keeper: Keeper, tmp_path: Path) -> None:
     """The same events, one a line or all in one: every event's actions come in the same pieces."""
 
     async def story() -> None:
@@ -157,7 +157,7 @@ def test_cuts_do_not_depend_on_what_comes_along(play: Run, keeper: Keeper, tmp_p
         ("echo oops >&2; sleep 1000", "hang", "no answer to event 1 within 0.3 s"),
     ],
 )  # fmt: skip
-def test_one_that_goes_wrong(play: Run, keeper: Keeper, tmp_path: Path, script: str, kind: str, error: str) -> None:
+def test_one_that_goes_wrong(play: Play, keeper: Keeper, tmp_path: Path, script: str, kind: str, error: str) -> None:
     async def story() -> None:
         scheduler = await started(script, tmp_path, keeper, answer_ms=300)
         scheduler.scheduler.feed([init()])
@@ -171,7 +171,7 @@ def test_one_that_goes_wrong(play: Run, keeper: Keeper, tmp_path: Path, script: 
     play(story())
 
 
-def test_time_passes_only_for_one_that_owes_an_answer(play: Run, keeper: Keeper, tmp_path: Path) -> None:
+def test_time_passes_only_for_one_that_owes_an_answer(play: Play, keeper: Keeper, tmp_path: Path) -> None:
     async def story() -> None:
         answer = 'read -r events; echo \'{"answers":[{"seq":%d}]}\'; '
         script = answer % 1 + "read -r line; " + 'echo \'{"answers":[{"seq":2}],"more":true}\'; sleep 1000'
@@ -190,7 +190,7 @@ def test_time_passes_only_for_one_that_owes_an_answer(play: Run, keeper: Keeper,
     play(story())
 
 
-def test_one_that_exits_at_once(play: Run, keeper: Keeper, tmp_path: Path) -> None:
+def test_one_that_exits_at_once(play: Play, keeper: Keeper, tmp_path: Path) -> None:
     async def story() -> None:
         scheduler = SchedulerWitness(["/bin/sh", "-c", "echo missing >&2; exit 2"], tmp_path, keeper)
         _, kind, error = await scheduler.has("failed")
@@ -200,7 +200,7 @@ def test_one_that_exits_at_once(play: Run, keeper: Keeper, tmp_path: Path) -> No
     play(story())
 
 
-def test_one_that_cannot_be_started(play: Run, keeper: Keeper, tmp_path: Path) -> None:
+def test_one_that_cannot_be_started(play: Play, keeper: Keeper, tmp_path: Path) -> None:
     async def story() -> None:
         scheduler = SchedulerWitness(["no-such-program"], tmp_path, keeper)
         assert scheduler.told == [("failed", "start", "cannot start 'no-such-program': no such program")]
@@ -208,8 +208,8 @@ def test_one_that_cannot_be_started(play: Run, keeper: Keeper, tmp_path: Path) -
     play(story())
 
 
-def test_one_that_never_says_ready(play: Run, keeper: Keeper, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(scheduler_process, "START_MS", 200)
+def test_one_that_never_says_ready(play: Play, keeper: Keeper, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(user_process, "START_MS", 200)
 
     async def story() -> None:
         scheduler = SchedulerWitness(["/bin/sh", "-c", "sleep 1000"], tmp_path, keeper)
@@ -218,7 +218,7 @@ def test_one_that_never_says_ready(play: Run, keeper: Keeper, tmp_path: Path, mo
     play(story())
 
 
-def test_one_that_does_not_end_when_asked_is_killed(play: Run, keeper: Keeper, tmp_path: Path) -> None:
+def test_one_that_does_not_end_when_asked_is_killed(play: Play, keeper: Keeper, tmp_path: Path) -> None:
     async def story() -> None:
         scheduler = await started("trap '' TERM; sleep 1000", tmp_path, keeper)
         scheduler.scheduler.close()
@@ -228,7 +228,7 @@ def test_one_that_does_not_end_when_asked_is_killed(play: Run, keeper: Keeper, t
     play(story())
 
 
-def test_an_exception_shows_its_trace(play: Run, keeper: Keeper, tmp_path: Path) -> None:
+def test_an_exception_shows_its_trace(play: Play, keeper: Keeper, tmp_path: Path) -> None:
     async def story() -> None:
         scheduler = SchedulerWitness(sdk("many.py"), tmp_path, keeper)
         await scheduler.has("ready")

@@ -2,7 +2,8 @@
 
 - `child`: one process on pipes: clean environment, own session and process group, limits, bounded buffers.
 - `keeper`: a tiny shell that ends every registered process group when its owner dies, even by ``kill -9``.
-- `node_process`: the life of a node.  `scheduler_process`: the life of a scheduler.
+- `user_process`: the life that both kinds of program share.  `node_process`: a node's.  `scheduler_process`: a
+  scheduler's.
 - `check`: talks to any program and says what it gets wrong.
 
 Promises: nothing that a program does (crash, hang, garbage, a gigabyte line, deafness to ``cancel``, never

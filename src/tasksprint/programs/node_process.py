@@ -13,7 +13,6 @@ owner calls, but for `node_ended` after a `start` that could not start the progr
 
 from __future__ import annotations
 
-import asyncio
 import os
 from collections import deque
 from collections.abc import Mapping, Sequence
@@ -21,11 +20,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
-from tasksprint.limits import CANCEL_GRACE_MS, START_MS
-from tasksprint.programs.child import Child, StartError, describe_exit
+from tasksprint.limits import CANCEL_GRACE_MS
+from tasksprint.programs.child import Child
 from tasksprint.programs.keeper import Keeper
+from tasksprint.programs.user_process import UserProcess
 from tasksprint.wire import node_talk
-from tasksprint.wire.lines import Lines, LineTooLong
+from tasksprint.wire.lines import LineTooLong
 from tasksprint.wire.node_talk import Done, Failed, Log, NodeError, NodeTalk, Progress, Ready
 
 NODE_NICE = 5  # below its client, which must keep saying that it lives
@@ -67,7 +67,11 @@ class NodeOwner(Protocol):
         """`kind`: closed (as asked) | killed (after a cancel or a time-out) | start | crash | protocol."""
 
 
-class NodeProcess:
+class NodeProcess(UserProcess):
+    NOUN = "the node"
+    NICE = NODE_NICE
+    talk: NodeTalk
+
     def __init__(
         self,
         command: Sequence[str],
@@ -79,50 +83,14 @@ class NodeProcess:
         keeper: Keeper,
         environment: Mapping[str, str] | None = None,
     ) -> None:
+        super().__init__(command, folder=folder, keeper=keeper, environment=environment)
         self.number = number
         self.talk = NodeTalk()
         self.runs: deque[Run] = deque()  # without an outcome, oldest first
-        self.ended = False
-        self.closing = False
-        self._command, self._job, self._folder = command, job, str(folder)
-        self._owner, self._keeper, self._environment = owner, keeper, environment
-        self._lines = Lines()
-        self._child: Child | None = None
-        self._verdict: tuple[str, str] | None = None  # why we ended it: (kind, error)
-        self._timer: asyncio.TimerHandle | None = None
+        self._job, self._owner = job, owner
         self._head_since = 0.0
 
     # --- what the owner asks -----------------------------------------------------------------------------
-
-    def start(self) -> None:
-        """Starts the program; `node_ready` or `node_ended` follows."""
-        self._loop = asyncio.get_running_loop()
-        try:
-            self._child = Child(
-                self._command,
-                folder=self._folder,
-                keeper=self._keeper,
-                on_output=self._heard_bytes,
-                on_stderr=self._heard_stderr,
-                on_exit=self._exited,
-                environment=self._environment,
-                nice=NODE_NICE,
-            )
-        except StartError as error:
-            self.ended = True
-            self._owner.node_ended(self, "start", str(error), [])
-            return
-        self._child.write(node_talk.hello(self._job, self._folder, self.number))
-        self._timer = self._loop.call_later(START_MS / 1000, self._not_ready)
-
-    @property
-    def pid(self) -> int:
-        return self._child.pid if self._child else 0
-
-    @property
-    def is_ready(self) -> bool:
-        """A run may be sent."""
-        return self.talk.ready is not None and not self.ended and not self.closing and self._verdict is None
 
     @property
     def lazy_folders(self) -> bool:
@@ -155,25 +123,14 @@ class NodeProcess:
                 self._limit_head()
         return True
 
-    def close(self) -> None:
-        """Says `bye`; a node that is not gone after CANCEL_GRACE_MS is killed. `node_ended` follows."""
-        if self.ended or self.closing or self._child is None:
-            return
-        self.closing = True
-        self._verdict = self._verdict or ("closed", "")
+    # --- what is said ------------------------------------------------------------------------------------
+
+    def _greet(self, child: Child) -> None:
+        child.write(node_talk.hello(self._job, self._folder, self.number))
+
+    def _say_bye(self, child: Child) -> None:
         self.talk.sent_bye()
-        self._child.write(node_talk.bye())
-        self._child.close_input()
-        self._set_timer(CANCEL_GRACE_MS, self._child.kill)
-
-    def kill(self) -> None:
-        """Ends the node at once; `node_ended` follows, with every run that has no outcome as unstarted."""
-        if self._child is not None and not self.ended:
-            self.closing = True
-            self._verdict = self._verdict or ("closed", "")
-            self._child.kill()
-
-    # --- what the node says ------------------------------------------------------------------------------
+        child.write(node_talk.bye())
 
     def _heard_bytes(self, data: bytes) -> None:
         if self._verdict is not None and self._verdict[0] == "protocol":
@@ -194,7 +151,7 @@ class NodeProcess:
         elif isinstance(message, Progress):
             self._owner.node_progress(self, self.runs[0], message)
         else:
-            self._set_timer(0, None)
+            self._stop_timer()
             self._owner.node_ready(self, message)
 
     def _outcome(self, run: Run, message: Done | Failed) -> None:
@@ -222,7 +179,7 @@ class NodeProcess:
         if self.runs:
             self._limit_head()
         else:
-            self._set_timer(0, None)
+            self._stop_timer()
 
     def _limit_head(self) -> None:
         head = self.runs[0]
@@ -231,7 +188,7 @@ class NodeProcess:
         elif head.timeout_ms:
             self._set_timer(head.timeout_ms, self._out_of_time)
         else:
-            self._set_timer(0, None)
+            self._stop_timer()
 
     def _out_of_time(self) -> None:
         head = self.runs[0]
@@ -246,32 +203,9 @@ class NodeProcess:
     def _deaf(self) -> None:
         self._end("killed", "it did not answer `cancel`")
 
-    def _not_ready(self) -> None:
-        self._end("start", f"the node did not say 'ready' within {START_MS / 1000:g} s")
-
-    def _set_timer(self, delay_ms: int, call: object) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-        if callable(call):
-            self._timer = self._loop.call_later(delay_ms / 1000, call)
-
     # --- the end ---------------------------------------------------------------------------------------------
 
-    def _end(self, kind: str, error: str) -> None:
-        """Decides why the node ends, and kills it; the outcomes follow when it is gone, with the end of its stderr."""
-        if self._verdict is None:
-            self._verdict = (kind, error)
-        if self._child is not None:
-            self._child.kill()
-
-    def _exited(self, code: int) -> None:
-        assert self._child is not None
-        self.ended = True
-        self._set_timer(0, None)
-        kind, error = self._verdict or self._own_fault(code)
-        if kind not in ("closed", "killed") and self._child.tail:
-            error = f"{error}; the end of its stderr:\n{self._child.tail}"
+    def _gone(self, kind: str, error: str) -> None:
         runs = list(self.runs)
         self.runs.clear()
         if runs and self._fail_head(runs[0], kind, error):
@@ -280,16 +214,8 @@ class NodeProcess:
             self._owner.node_cancelled(self, run)
         self._owner.node_ended(self, kind, error, [run for run in runs if not run.cancelled])
 
-    def _own_fault(self, code: int) -> tuple[str, str]:
-        assert self._child is not None
-        what = "the node " + describe_exit(code)
-        if self._child.trouble:
-            what = f"the node was ended: {self._child.trouble}"
-        if self.talk.ready is None:
-            return "start", f"{what} before it said 'ready'"
-        if self._lines.pending and not self._child.trouble:
-            what += f" in the middle of the line {node_talk.quoted(self._lines.pending)}"
-        return "crash", what if self.runs else f"{what} without a task"
+    def _at(self) -> str:
+        return "" if self.runs else " without a task"
 
     def _fail_head(self, head: Run, kind: str, error: str) -> bool:
         """Tells the owner what became of the run that the node was working on. False: it counts as unstarted."""

@@ -8,17 +8,16 @@ program's stderr; nothing follows it.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
-from tasksprint.limits import CANCEL_GRACE_MS, SCHEDULER_ANSWER_MS, START_MS
-from tasksprint.programs.child import Child, StartError, describe_exit
+from tasksprint.limits import SCHEDULER_ANSWER_MS
+from tasksprint.programs.child import Child
 from tasksprint.programs.keeper import Keeper
+from tasksprint.programs.user_process import UserProcess
 from tasksprint.wire import scheduler_talk
-from tasksprint.wire.lines import Lines, LineTooLong
-from tasksprint.wire.node_talk import quoted
+from tasksprint.wire.lines import LineTooLong
 from tasksprint.wire.scheduler_talk import Event, Part, Ready, Saved, SchedulerError, SchedulerTalk
 
 
@@ -38,7 +37,10 @@ class SchedulerOwner(Protocol):
         """Gone, as asked by `close` or `kill`."""
 
 
-class SchedulerProcess:
+class SchedulerProcess(UserProcess):
+    NOUN = "the scheduler"
+    talk: SchedulerTalk
+
     def __init__(
         self,
         command: Sequence[str],
@@ -53,55 +55,16 @@ class SchedulerProcess:
         answer_ms: int = SCHEDULER_ANSWER_MS,
     ) -> None:
         """`saved`: (last event that it knows, state) of a copy that takes over; it is sent before the first events."""
+        super().__init__(command, folder=folder, keeper=keeper, environment=environment)
         self.talk = SchedulerTalk()
-        self.ended = False
-        self.closing = False
         self.fed = saved[0] if saved else 0  # the last event that was sent
-        self._command, self._job, self._seed, self._folder = command, job, seed, str(folder)
-        self._owner, self._keeper, self._saved, self._environment = owner, keeper, saved, environment
+        self._job, self._seed, self._owner, self._saved = job, seed, owner, saved
         self._answer_ms = answer_ms
-        self._lines = Lines()
         self._unread: list[bytes] = []  # lines that came with a part after which the owner paused
         self._paused = False
-        self._child: Child | None = None
-        self._verdict: tuple[str, str] | None = None
-        self._timer: asyncio.TimerHandle | None = None
         self._deadline = 0.0
 
     # --- what the owner asks -----------------------------------------------------------------------------
-
-    def start(self) -> None:
-        """Starts the program; `scheduler_ready` or `scheduler_failed` follows."""
-        self._loop = asyncio.get_running_loop()
-        try:
-            self._child = Child(
-                self._command,
-                folder=self._folder,
-                keeper=self._keeper,
-                on_output=self._heard_bytes,
-                on_stderr=self._heard_stderr,
-                on_exit=self._exited,
-                environment=self._environment,
-            )
-        except StartError as error:
-            self.ended = True
-            self._owner.scheduler_failed(self, "start", str(error))
-            return
-        self._child.write(scheduler_talk.hello(self._job, self._seed, self._folder))
-        if self._saved is not None:
-            seq, state = self._saved
-            self._saved = None
-            self._child.write(scheduler_talk.restore(state, seq))
-            self.talk.restored(seq)
-        self._timer = self._loop.call_later(START_MS / 1000, self._not_ready)
-
-    @property
-    def pid(self) -> int:
-        return self._child.pid if self._child else 0
-
-    @property
-    def is_ready(self) -> bool:
-        return self.talk.ready is not None and not self.ended and not self.closing and self._verdict is None
 
     def feed(self, events: Sequence[Event]) -> None:
         """Sends events, each once, in order. Their answer comes as `scheduler_part`s; more may be fed before it."""
@@ -135,23 +98,19 @@ class SchedulerProcess:
         elif self._child is not None:
             self._child.resume()
 
-    def close(self) -> None:
-        """Says `bye`; the program is killed if it is not gone after CANCEL_GRACE_MS. `scheduler_closed` follows."""
-        if self.ended or self.closing or self._child is None:
-            return
-        self.closing = True
-        self._child.resume()
-        self._child.write(scheduler_talk.bye())
-        self._child.close_input()
-        self._set_timer(CANCEL_GRACE_MS / 1000, self._child.kill)
+    # --- what is said --------------------------------------------------------------------------------------
 
-    def kill(self) -> None:
-        """Ends it at once; `scheduler_closed` follows."""
-        if self._child is not None and not self.ended:
-            self.closing = True
-            self._child.kill()
+    def _greet(self, child: Child) -> None:
+        child.write(scheduler_talk.hello(self._job, self._seed, self._folder))
+        if self._saved is not None:
+            seq, state = self._saved
+            self._saved = None
+            child.write(scheduler_talk.restore(state, seq))
+            self.talk.restored(seq)
 
-    # --- what the scheduler says ---------------------------------------------------------------------------
+    def _say_bye(self, child: Child) -> None:
+        child.resume()
+        child.write(scheduler_talk.bye())
 
     def _heard_bytes(self, data: bytes) -> None:
         if self.closing or self._verdict is not None:
@@ -159,7 +118,7 @@ class SchedulerProcess:
         try:
             self._unread += self._lines.feed(data)
         except LineTooLong as error:
-            self._fail("protocol", f"the scheduler broke the protocol: {error}")
+            self._end("protocol", f"the scheduler broke the protocol: {error}")
             return
         if not self._paused:
             self._read_on()
@@ -175,7 +134,7 @@ class SchedulerProcess:
             try:
                 self._heard(self.talk.hear(line))
             except SchedulerError as error:
-                self._fail("protocol", f"the scheduler broke the protocol: {error}")
+                self._end("protocol", f"the scheduler broke the protocol: {error}")
                 return
         if self._child is not None and not self._paused:
             self._child.resume()
@@ -188,7 +147,7 @@ class SchedulerProcess:
         elif isinstance(message, Saved):
             self._owner.scheduler_saved(self, message)
         else:
-            self._set_timer(0, None)
+            self._stop_timer()
             self._owner.scheduler_ready(self, message)
 
     def _heard_stderr(self, data: bytes) -> None:
@@ -210,59 +169,26 @@ class SchedulerProcess:
             return
         self._deadline = self._loop.time() + self._answer_ms / 1000
         if self.talk.ready is not None and self.talk.owes and self._timer is None:
-            self._set_timer(self._answer_ms / 1000, self._check_time)
+            self._set_timer(self._answer_ms, self._check_time)
 
     def _check_time(self) -> None:
         self._timer = None
         if not self.talk.owes:
             return
-        left = self._deadline - self._loop.time()
-        if self._paused or left > 0:
-            self._set_timer(max(left, self._answer_ms / 1000 if self._paused else 0.001), self._check_time)
+        left_ms = 1000 * (self._deadline - self._loop.time())
+        if self._paused or left_ms > 0:
+            self._set_timer(max(left_ms, self._answer_ms if self._paused else 1), self._check_time)
             return
         waited = f"within {self._answer_ms / 1000:g} s"
-        self._fail("hang", f"the scheduler gave no answer to event {self.talk.owed_seq} {waited}")
-
-    def _not_ready(self) -> None:
-        self._timer = None
-        self._fail("start", f"the scheduler did not say 'ready' within {START_MS / 1000:g} s")
-
-    def _set_timer(self, delay_s: float, call: object) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-        if callable(call):
-            self._timer = self._loop.call_later(delay_s, call)
+        self._end("hang", f"the scheduler gave no answer to event {self.talk.owed_seq} {waited}")
 
     # --- the end ---------------------------------------------------------------------------------------------
 
-    def _fail(self, kind: str, error: str) -> None:
-        if self._verdict is None:
-            self._verdict = (kind, error)
-        if self._child is not None:
-            self._child.kill()
-
-    def _exited(self, code: int) -> None:
-        assert self._child is not None
-        self.ended = True
-        self._set_timer(0, None)
+    def _gone(self, kind: str, error: str) -> None:
         if self.closing:
             self._owner.scheduler_closed(self)
-            return
-        kind, error = self._verdict or self._own_fault(code)
-        if self._child.tail:
-            error = f"{error}; the end of its stderr:\n{self._child.tail}"
-        self._owner.scheduler_failed(self, kind, error)
+        else:
+            self._owner.scheduler_failed(self, kind, error)
 
-    def _own_fault(self, code: int) -> tuple[str, str]:
-        assert self._child is not None
-        what = "the scheduler " + describe_exit(code)
-        if self._child.trouble:
-            what = f"the scheduler was ended: {self._child.trouble}"
-        if self.talk.ready is None:
-            return "start", f"{what} before it said 'ready'"
-        if self._lines.pending:
-            what += f" in the middle of the line {quoted(self._lines.pending)}"
-        if self.talk.owed_seq:
-            what += f" at an event up to {self.talk.owed_seq}"
-        return "crash", what
+    def _at(self) -> str:
+        return f" at an event up to {self.talk.owed_seq}" if self.talk.owed_seq else ""
