@@ -1,9 +1,12 @@
-"""What all tests share: a source of randomness that says how to repeat it, and nothing left running."""
+"""What all tests share: a source of randomness that says how to repeat it, nothing left running, both loops."""
 
 import os
 
 import pytest
 from hypothesis import settings
+from tests.loops import play
+
+__all__ = ["play"]
 
 settings.register_profile("tasksprint", deadline=None, print_blob=True)
 settings.load_profile("tasksprint")

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from tests.programs.conftest import Run
+from tests.loops import Play
 from tests.programs.witness import Witness, gone
 
 from tasksprint.limits import CHILD_BUFFER_BYTES, MIB
@@ -35,7 +35,7 @@ class Watched(Witness):
         self.tell("output")
 
 
-def test_what_goes_in_comes_out(play: Run, keeper: Keeper, tmp_path: Path) -> None:
+def test_what_goes_in_comes_out(play: Play, keeper: Keeper, tmp_path: Path) -> None:
     async def story() -> None:
         cat = Watched(["cat"], tmp_path, keeper)
         data = os.urandom(3 * MIB)
@@ -49,7 +49,7 @@ def test_what_goes_in_comes_out(play: Run, keeper: Keeper, tmp_path: Path) -> No
     play(story())
 
 
-def test_the_output_of_a_child_that_ends_comes_before_its_end(play: Run, keeper: Keeper, tmp_path: Path) -> None:
+def test_the_output_of_a_child_that_ends_comes_before_its_end(play: Play, keeper: Keeper, tmp_path: Path) -> None:
     async def story() -> None:
         child = Watched(["/bin/sh", "-c", "printf out; printf err >&2; exit 3"], tmp_path, keeper)
         assert await child.has("exit") == ("exit", 3)
@@ -59,7 +59,7 @@ def test_the_output_of_a_child_that_ends_comes_before_its_end(play: Run, keeper:
 
 
 def test_it_finds_a_clean_environment(
-    play: Run, keeper: Keeper, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    play: Play, keeper: Keeper, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SECRET_TOKEN", "x")
     monkeypatch.setenv("PYTHONPATH", "/nowhere")
@@ -88,7 +88,7 @@ def test_it_finds_a_clean_environment(
     assert "SECRET_TOKEN" not in clean_environment()
 
 
-def test_its_whole_group_ends_with_it(play: Run, keeper: Keeper, tmp_path: Path) -> None:
+def test_its_whole_group_ends_with_it(play: Play, keeper: Keeper, tmp_path: Path) -> None:
     async def story() -> None:
         child = Watched(["/bin/sh", "-c", "sleep 1000 & echo $!; exit 0"], tmp_path, keeper)
         await child.has("exit")
@@ -97,7 +97,7 @@ def test_its_whole_group_ends_with_it(play: Run, keeper: Keeper, tmp_path: Path)
     play(story())
 
 
-def test_kill_ends_the_group(play: Run, keeper: Keeper, tmp_path: Path) -> None:
+def test_kill_ends_the_group(play: Play, keeper: Keeper, tmp_path: Path) -> None:
     async def story() -> None:
         child = Watched(["/bin/sh", "-c", "sleep 1000 & echo $!; wait"], tmp_path, keeper)
         await child.has("output")
@@ -108,7 +108,7 @@ def test_kill_ends_the_group(play: Run, keeper: Keeper, tmp_path: Path) -> None:
     play(story())
 
 
-def test_one_that_does_not_read_is_ended(play: Run, keeper: Keeper, tmp_path: Path) -> None:
+def test_one_that_does_not_read_is_ended(play: Play, keeper: Keeper, tmp_path: Path) -> None:
     async def story() -> None:
         child = Watched(["sleep", "1000"], tmp_path, keeper)
         for _ in range(CHILD_BUFFER_BYTES // MIB + 2):
@@ -120,7 +120,7 @@ def test_one_that_does_not_read_is_ended(play: Run, keeper: Keeper, tmp_path: Pa
     play(story())
 
 
-def test_one_that_closes_its_output_and_goes_on_is_ended(play: Run, keeper: Keeper, tmp_path: Path) -> None:
+def test_one_that_closes_its_output_and_goes_on_is_ended(play: Play, keeper: Keeper, tmp_path: Path) -> None:
     async def story() -> None:
         child = Watched(["/bin/sh", "-c", "exec >&-; sleep 1000"], tmp_path, keeper)
         await child.has("exit")
@@ -129,7 +129,7 @@ def test_one_that_closes_its_output_and_goes_on_is_ended(play: Run, keeper: Keep
     play(story())
 
 
-def test_a_pause_leaves_output_in_the_pipe(play: Run, keeper: Keeper, tmp_path: Path) -> None:
+def test_a_pause_leaves_output_in_the_pipe(play: Play, keeper: Keeper, tmp_path: Path) -> None:
     async def story() -> None:
         child = Watched(["cat"], tmp_path, keeper)
         child.child.pause()
@@ -151,7 +151,7 @@ def test_a_pause_leaves_output_in_the_pipe(play: Run, keeper: Keeper, tmp_path: 
     ("command", "error"),
     [(["no-such-program"], "no such program"), ([], "empty"), (["/etc/passwd"], "Permission denied")],
 )
-def test_what_cannot_be_started(play: Run, keeper: Keeper, tmp_path: Path, command: list[str], error: str) -> None:
+def test_what_cannot_be_started(play: Play, keeper: Keeper, tmp_path: Path, command: list[str], error: str) -> None:
     async def story() -> None:
         with pytest.raises(StartError, match=error):
             Watched(command, tmp_path, keeper)
@@ -159,7 +159,7 @@ def test_what_cannot_be_started(play: Run, keeper: Keeper, tmp_path: Path, comma
     play(story())
 
 
-def test_a_folder_that_is_not_there(play: Run, keeper: Keeper, tmp_path: Path) -> None:
+def test_a_folder_that_is_not_there(play: Play, keeper: Keeper, tmp_path: Path) -> None:
     async def story() -> None:
         with pytest.raises(StartError, match="its folder .* does not exist"):
             Watched(["cat"], tmp_path / "nowhere", keeper)
@@ -224,7 +224,7 @@ def test_a_keeper_that_was_killed_is_replaced(tmp_path: Path) -> None:
     sleepers[1].wait()
 
 
-def test_many_children_at_once(play: Run, keeper: Keeper, tmp_path: Path) -> None:
+def test_many_children_at_once(play: Play, keeper: Keeper, tmp_path: Path) -> None:
     async def story() -> None:
         children = [Watched(["/bin/sh", "-c", f"exit {number}"], tmp_path, keeper) for number in range(10)]
         codes = await asyncio.gather(*[child.has("exit") for child in children])

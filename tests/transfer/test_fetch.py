@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.loops import Play
 from tests.transfer.supplier import JOB, RESULT, Fetch, Supplier, file, two, value
 
 from tasksprint import limits
@@ -20,8 +21,6 @@ from tasksprint.transfer import plan, serve
 from tasksprint.transfer.fetch import Fetcher
 from tasksprint.transport import Link, link
 from tasksprint.wire import messages as wire
-
-Run = Callable[[Coroutine[Any, Any, None]], None]
 
 
 def noise(size: int, seed: int = 1) -> bytes:
@@ -35,26 +34,26 @@ def _hurry(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(limits, "FETCH_STALL_MS", 50)
 
 
-def played(run: Run, story: Callable[[Supplier, Fetcher], Coroutine[Any, Any, None]]) -> None:
-    async def play() -> None:
+def played(play: Play, story: Callable[[Supplier, Fetcher], Coroutine[Any, Any, None]]) -> None:
+    async def whole() -> None:
         async with two() as (supplier, fetcher):
             await story(supplier, fetcher)
 
-    run(play())
+    play(whole())
 
 
 # --- what arrives -------------------------------------------------------------------------------------
-def test_a_value_and_an_empty_one(run: Run) -> None:
+def test_a_value_and_an_empty_one(play: Play) -> None:
     async def story(supplier: Supplier, fetcher: Fetcher) -> None:
         supplier.pieces = {"a": value(b'{"x":1}'), "b": value(b"")}
         pieces = [await Fetch(fetcher, supplier.server.address, key).piece() for key in "ab"]
         assert [(piece.value, piece.is_file) for piece in pieces] == [(b'{"x":1}', False), (b"", False)]
         assert len(supplier.links) == 1, "one link for all that one supplier is asked"
 
-    played(run, story)
+    played(play, story)
 
 
-def test_a_large_file_arrives_byte_for_byte_in_chunks(run: Run, tmp_path: Path) -> None:
+def test_a_large_file_arrives_byte_for_byte_in_chunks(play: Play, tmp_path: Path) -> None:
     async def story(supplier: Supplier, fetcher: Fetcher) -> None:
         data = noise(9 * limits.CHUNK_BYTES + 1)
         supplier.pieces["large"] = file(tmp_path / "made", data)
@@ -64,10 +63,10 @@ def test_a_large_file_arrives_byte_for_byte_in_chunks(run: Run, tmp_path: Path) 
         assert path.read_bytes() == data
         assert fetcher.bytes_received == sum(out.bytes_sent for out in supplier.out.values()) == len(data)
 
-    played(run, story)
+    played(play, story)
 
 
-def test_a_spilled_value_is_a_value_to_its_fetcher(run: Run, tmp_path: Path) -> None:
+def test_a_spilled_value_is_a_value_to_its_fetcher(play: Play, tmp_path: Path) -> None:
     async def story(supplier: Supplier, fetcher: Fetcher) -> None:
         data = noise(3 * limits.CHUNK_BYTES)
         spilled = file(tmp_path / "spill-1", data)
@@ -76,11 +75,11 @@ def test_a_spilled_value_is_a_value_to_its_fetcher(run: Run, tmp_path: Path) -> 
         piece = await Fetch(fetcher, supplier.server.address, "a", tmp_path / "f").piece()
         assert (piece.value, piece.path, piece.is_file) == (data, None, False)
 
-    played(run, story)
+    played(play, story)
 
 
 def test_many_large_pieces_share_a_link_that_holds_less_than_they_weigh(
-    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    play: Play, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The first chunks alone would fill the link's buffer, the open files the process's table."""
     monkeypatch.setattr(limits, "CHUNK_BYTES", 16 * 1024)
@@ -104,10 +103,10 @@ def test_many_large_pieces_share_a_link_that_holds_less_than_they_weigh(
             resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
         assert sorted(supplier.asked) == sorted(data), "each was asked for once"
 
-    played(run, story)
+    played(play, story)
 
 
-def test_small_pieces_do_not_wait_for_large_ones_to_end(run: Run, tmp_path: Path) -> None:
+def test_small_pieces_do_not_wait_for_large_ones_to_end(play: Play, tmp_path: Path) -> None:
     ends: list[str] = []
 
     async def story(supplier: Supplier, fetcher: Fetcher) -> None:
@@ -122,10 +121,10 @@ def test_small_pieces_do_not_wait_for_large_ones_to_end(run: Run, tmp_path: Path
             await each.piece()
         assert ends[0] == "small"
 
-    played(run, story)
+    played(play, story)
 
 
-def test_a_fetch_may_wait_as_long_as_its_supplier_answers_pings(run: Run) -> None:
+def test_a_fetch_may_wait_as_long_as_its_supplier_answers_pings(play: Play) -> None:
     async def story(supplier: Supplier, fetcher: Fetcher) -> None:
         late = Fetch(fetcher, supplier.server.address, "late")
         await supplier.until(lambda: supplier.pings > 20)
@@ -134,10 +133,10 @@ def test_a_fetch_may_wait_as_long_as_its_supplier_answers_pings(run: Run) -> Non
         assert (await late.piece()).value == b"7"
         assert len(supplier.links) == 1
 
-    played(run, story)
+    played(play, story)
 
 
-def test_a_link_that_was_idle_for_long_is_not_taken_for_silent(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_link_that_was_idle_for_long_is_not_taken_for_silent(play: Play, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fetch_room, "PING_MS", 25)
 
     async def story(supplier: Supplier, fetcher: Fetcher) -> None:
@@ -154,10 +153,10 @@ def test_a_link_that_was_idle_for_long_is_not_taken_for_silent(run: Run, monkeyp
         assert (await again.piece()).value == b"2"
         assert supplier.asked == ["a", "late"]
 
-    played(run, story)
+    played(play, story)
 
 
-def test_what_was_stopped_is_not_sent_any_more(run: Run, tmp_path: Path) -> None:
+def test_what_was_stopped_is_not_sent_any_more(play: Play, tmp_path: Path) -> None:
     async def story(supplier: Supplier, fetcher: Fetcher) -> None:
         supplier.pieces = {"large": file(tmp_path / "large", noise(200 * limits.CHUNK_BYTES)), "b": value(b"2")}
         address = supplier.server.address
@@ -170,7 +169,7 @@ def test_what_was_stopped_is_not_sent_any_more(run: Run, tmp_path: Path) -> None
         assert not stopped.done.done()
         assert not (tmp_path / "to").exists()
 
-    played(run, story)
+    played(play, story)
 
 
 # --- what is damaged ------------------------------------------------------------------------------------
@@ -202,7 +201,7 @@ DAMAGED: dict[str, Callable[[int], list[Any]]] = {
 
 
 @pytest.mark.parametrize("kind", DAMAGED)
-def test_what_is_damaged_is_thrown_away_and_asked_for_again(run: Run, tmp_path: Path, kind: str) -> None:
+def test_what_is_damaged_is_thrown_away_and_asked_for_again(play: Play, tmp_path: Path, kind: str) -> None:
     async def story(supplier: Supplier, fetcher: Fetcher) -> None:
         supplier.pieces = {"a": file(tmp_path / "made", GOOD)}
         supplier.script = bad_once(DAMAGED[kind])
@@ -212,10 +211,10 @@ def test_what_is_damaged_is_thrown_away_and_asked_for_again(run: Run, tmp_path: 
         assert len(supplier.asked) == 2
         assert len(supplier.stopped) == 1, "the supplier need not send the rest"
 
-    played(run, story)
+    played(play, story)
 
 
-def test_what_is_always_damaged_ends_with_the_reason(run: Run, tmp_path: Path) -> None:
+def test_what_is_always_damaged_ends_with_the_reason(play: Play, tmp_path: Path) -> None:
     async def story(supplier: Supplier, fetcher: Fetcher) -> None:
         supplier.pieces = {"a": file(tmp_path / "made", GOOD)}
         supplier.pieces["a"].digest = b"0" * 16
@@ -226,19 +225,19 @@ def test_what_is_always_damaged_ends_with_the_reason(run: Run, tmp_path: Path) -
         assert len(supplier.asked) == limits.FETCH_TRIES
         assert not (tmp_path / "to").exists()
 
-    played(run, story)
+    played(play, story)
 
 
-def test_a_file_where_a_value_was_wanted_is_refused(run: Run, tmp_path: Path) -> None:
+def test_a_file_where_a_value_was_wanted_is_refused(play: Play, tmp_path: Path) -> None:
     async def story(supplier: Supplier, fetcher: Fetcher) -> None:
         supplier.pieces = {"a": file(tmp_path / "made", GOOD)}
         _, reason = await Fetch(fetcher, supplier.server.address, "a").failure()
         assert "a file came where a value was expected" in reason
 
-    played(run, story)
+    played(play, story)
 
 
-def test_a_disk_that_takes_only_a_part_ends_the_fetch_and_leaves_nothing(run: Run, tmp_path: Path) -> None:
+def test_a_disk_that_takes_only_a_part_ends_the_fetch_and_leaves_nothing(play: Play, tmp_path: Path) -> None:
     """A write may take fewer bytes than it was given: what was hashed is not what is on the disk then."""
 
     async def story(supplier: Supplier, fetcher: Fetcher) -> None:
@@ -252,7 +251,7 @@ def test_a_disk_that_takes_only_a_part_ends_the_fetch_and_leaves_nothing(run: Ru
         assert (kind, "File too large" in reason) == ("unreachable", True)
         assert not (tmp_path / "to").exists()
 
-    played(run, story)
+    played(play, story)
 
 
 # --- who is gone ----------------------------------------------------------------------------------------
@@ -262,7 +261,7 @@ def dies(link: Link, fetch: wire.Fetch) -> bool:
 
 
 @pytest.mark.parametrize("kind", ["missing_key", "lost", "ended"])
-def test_a_supplier_that_has_it_no_more_is_believed_at_once(run: Run, kind: str) -> None:
+def test_a_supplier_that_has_it_no_more_is_believed_at_once(play: Play, kind: str) -> None:
     def script(link: Link, fetch: wire.Fetch) -> bool:
         link.send(wire.encode(wire.Gone(fetch.request, kind, "because")))
         return True
@@ -272,10 +271,10 @@ def test_a_supplier_that_has_it_no_more_is_believed_at_once(run: Run, kind: str)
         assert await Fetch(fetcher, supplier.server.address, "a").failure() == (kind, "because")
         assert supplier.asked == ["a"]
 
-    played(run, story)
+    played(play, story)
 
 
-def test_a_supplier_that_does_not_know_it_yet_is_asked_again(run: Run) -> None:
+def test_a_supplier_that_does_not_know_it_yet_is_asked_again(play: Play) -> None:
     async def story(supplier: Supplier, fetcher: Fetcher) -> None:
         supplier.pieces = {"a": value(b"1")}
         supplier.script = bad_once(lambda request: [wire.Gone(request, "unknown", "never heard of it")])
@@ -290,10 +289,10 @@ def test_a_supplier_that_does_not_know_it_yet_is_asked_again(run: Run) -> None:
         assert end == ("unknown", "never heard of it")
         assert supplier.asked == ["a", "a", *["b"] * limits.FETCH_TRIES]
 
-    played(run, story)
+    played(play, story)
 
 
-def test_a_file_that_is_gone_or_shorter_is_lost_and_the_others_come(run: Run, tmp_path: Path) -> None:
+def test_a_file_that_is_gone_or_shorter_is_lost_and_the_others_come(play: Play, tmp_path: Path) -> None:
     async def story(supplier: Supplier, fetcher: Fetcher) -> None:
         supplier.pieces = {key: file(tmp_path / key, GOOD) for key in ("gone", "short", "good")}
         (tmp_path / "gone").unlink()
@@ -304,10 +303,10 @@ def test_a_file_that_is_gone_or_shorter_is_lost_and_the_others_come(run: Run, tm
         assert await fetches["short"].failure() == ("lost", "cannot read the piece: the file has become shorter")
         assert (await fetches["good"].piece()).size == 1_000
 
-    played(run, story)
+    played(play, story)
 
 
-def test_a_supplier_that_dies_in_the_middle_is_asked_again_when_it_is_back(run: Run, tmp_path: Path) -> None:
+def test_a_supplier_that_dies_in_the_middle_is_asked_again_when_it_is_back(play: Play, tmp_path: Path) -> None:
     data = noise(5 * limits.CHUNK_BYTES)
 
     def half(link: Link, fetch: wire.Fetch) -> bool:
@@ -333,10 +332,10 @@ def test_a_supplier_that_dies_in_the_middle_is_asked_again_when_it_is_back(run: 
             assert piece.path.read_bytes() == data
         assert each.wanted.tries >= 1
 
-    played(run, story)
+    played(play, story)
 
 
-def test_a_supplier_that_always_dies_is_unreachable(run: Run, tmp_path: Path) -> None:
+def test_a_supplier_that_always_dies_is_unreachable(play: Play, tmp_path: Path) -> None:
     async def story(supplier: Supplier, fetcher: Fetcher) -> None:
         supplier.script = dies
         kind, reason = await Fetch(fetcher, supplier.server.address, "a", tmp_path / "to").failure()
@@ -344,10 +343,10 @@ def test_a_supplier_that_always_dies_is_unreachable(run: Run, tmp_path: Path) ->
         assert reason.startswith(supplier.server.address)
         assert len(supplier.links) == limits.FETCH_TRIES
 
-    played(run, story)
+    played(play, story)
 
 
-def test_nobody_at_the_address_is_unreachable(run: Run) -> None:
+def test_nobody_at_the_address_is_unreachable(play: Play) -> None:
     async def story(supplier: Supplier, fetcher: Fetcher) -> None:
         address = supplier.server.address
         await supplier.server.close()
@@ -357,10 +356,10 @@ def test_nobody_at_the_address_is_unreachable(run: Run) -> None:
             assert (kind, "nobody listens there" in reason) == ("unreachable", True)
             assert each.wanted.tries == limits.FETCH_TRIES
 
-    played(run, story)
+    played(play, story)
 
 
-def test_a_silent_supplier_is_unreachable_after_its_tries(run: Run) -> None:
+def test_a_silent_supplier_is_unreachable_after_its_tries(play: Play) -> None:
     async def story(supplier: Supplier, fetcher: Fetcher) -> None:
         supplier.mute = True
         kind, reason = await Fetch(fetcher, supplier.server.address, "a").failure()
@@ -370,11 +369,11 @@ def test_a_silent_supplier_is_unreachable_after_its_tries(run: Run) -> None:
         assert len(supplier.links) == limits.FETCH_TRIES
         assert supplier.pings == 5 * limits.FETCH_TRIES
 
-    played(run, story)
+    played(play, story)
 
 
 def test_a_retry_that_was_planned_does_not_follow_when_the_fetcher_is_closed(
-    run: Run, monkeypatch: pytest.MonkeyPatch
+    play: Play, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(plan, "RETRY_MS", (20,))
 
@@ -390,10 +389,10 @@ def test_a_retry_that_was_planned_does_not_follow_when_the_fetcher_is_closed(
         assert not fetch.done.done()
         assert supplier.asked == ["a"]
 
-    played(run, story)
+    played(play, story)
 
 
-def test_the_job_is_named_in_what_is_asked(run: Run) -> None:
+def test_the_job_is_named_in_what_is_asked(play: Play) -> None:
     seen: list[wire.Fetch] = []
 
     def script(link: Link, fetch: wire.Fetch) -> bool:
@@ -406,4 +405,4 @@ def test_the_job_is_named_in_what_is_asked(run: Run) -> None:
         await Fetch(fetcher, supplier.server.address, "a").piece()
         assert (seen[0].job_id, seen[0].task, seen[0].attempt, seen[0].key) == (JOB, 1, 1, "a")
 
-    played(run, story)
+    played(play, story)

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 from tests.cluster.cut import FROM, TO, Cut
-from tests.transport.conftest import Run
+from tests.loops import Play
 from tests.transport.user import User, identity
 
 from tasksprint.transport import LinkError, Server, connect_once
@@ -17,7 +17,7 @@ async def server_of(there: User) -> Server:
 
 
 @pytest.mark.parametrize("ways", [(), (TO,), (FROM,)])
-def test_what_was_sent_into_a_cut_comes_after_it(run: Run, ways: tuple[str, ...]) -> None:
+def test_what_was_sent_into_a_cut_comes_after_it(play: Play, ways: tuple[str, ...]) -> None:
     async def check() -> None:
         there, here = User(), User()
         server = await server_of(there)
@@ -44,10 +44,10 @@ def test_what_was_sent_into_a_cut_comes_after_it(run: Run, ways: tuple[str, ...]
             await there.until(lambda: bool(there.closed))
         await server.close()
 
-    run(check())
+    play(check())
 
 
-def test_a_long_cut_breaks_connections_and_new_ones_hang(run: Run) -> None:
+def test_a_long_cut_breaks_connections_and_new_ones_hang(play: Play) -> None:
     async def check() -> None:
         there, here = User(), User()
         server = await server_of(there)
@@ -66,4 +66,4 @@ def test_a_long_cut_breaks_connections_and_new_ones_hang(run: Run) -> None:
         await here.until(lambda: len(here.closed) == 2)
         await server.close()
 
-    run(check())
+    play(check())

@@ -5,7 +5,7 @@ import socket
 
 import msgspec
 import pytest
-from tests.transport.conftest import Run
+from tests.loops import Play
 from tests.transport.user import User, identity
 
 from tasksprint.limits import FRAME_BYTES, HALF_OPEN_MAX, LINK_BUFFER_BYTES, LINKS_MAX
@@ -33,7 +33,7 @@ async def listening(user: User, *kinds: str, links_max: int = 10, port: int = 0)
     return server
 
 
-def test_payloads_go_both_ways_in_order(run: Run) -> None:
+def test_payloads_go_both_ways_in_order(play: Play) -> None:
     async def check() -> None:
         there, here = User(), User()
         server = await listening(there)
@@ -57,10 +57,10 @@ def test_payloads_go_both_ways_in_order(run: Run) -> None:
         assert here.events.count("up") == here.events.count("closed") == 1
         await server.close()
 
-    run(check())
+    play(check())
 
 
-def test_one_write_a_turn(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_write_a_turn(play: Play, monkeypatch: pytest.MonkeyPatch) -> None:
     async def check() -> None:
         there, here = User(), User()
         server = await listening(there)
@@ -86,10 +86,10 @@ def test_one_write_a_turn(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
         assert link.backlog == 0
         await server.close()
 
-    run(check())
+    play(check())
 
 
-def test_what_was_sent_before_close_still_arrives(run: Run) -> None:
+def test_what_was_sent_before_close_still_arrives(play: Play) -> None:
     async def check() -> None:
         there, here = User(), User()
         server = await listening(there)
@@ -102,7 +102,7 @@ def test_what_was_sent_before_close_still_arrives(run: Run) -> None:
         assert list(map(len, there.payloads)) == [3_000_000, 10]
         await server.close()
 
-    run(check())
+    play(check())
 
 
 @pytest.mark.parametrize(
@@ -113,7 +113,7 @@ def test_what_was_sent_before_close_still_arrives(run: Run) -> None:
         (b"s" * 32, "test", "fetch", "no 'fetch' links here, only client, peer"),
     ],
 )
-def test_who_does_not_belong_is_told_why(run: Run, secret: bytes, cluster: str, kind: str, reason: str) -> None:
+def test_who_does_not_belong_is_told_why(play: Play, secret: bytes, cluster: str, kind: str, reason: str) -> None:
     async def check() -> None:
         there, here = User(), User()
         server = await listening(there, "peer", "client")
@@ -127,10 +127,10 @@ def test_who_does_not_belong_is_told_why(run: Run, secret: bytes, cluster: str, 
         await server.close()
         assert server.refused == 1
 
-    run(check())
+    play(check())
 
 
-def test_a_port_in_use_is_said_so(run: Run) -> None:
+def test_a_port_in_use_is_said_so(play: Play) -> None:
     async def check() -> None:
         first = await listening(User())
         with pytest.raises(CannotListen, match=f"127.0.0.1:{first.port} is in use: choose another port"):
@@ -139,10 +139,10 @@ def test_a_port_in_use_is_said_so(run: Run) -> None:
         again = await listening(User(), port=first.port)
         await again.close()
 
-    run(check())
+    play(check())
 
 
-def test_nobody_there(run: Run) -> None:
+def test_nobody_there(play: Play) -> None:
     async def check() -> None:
         server = await listening(User())
         await server.close()
@@ -152,10 +152,10 @@ def test_nobody_there(run: Run) -> None:
         with pytest.raises(LinkError, match="no such host"):
             await connect_once("no-such-host.invalid:7", "peer", identity("c"), User().handlers)
 
-    run(check())
+    play(check())
 
 
-def test_one_that_says_nothing_is_given_up(run: Run) -> None:
+def test_one_that_says_nothing_is_given_up(play: Play) -> None:
     async def check() -> None:
         silent = socket.create_server(("127.0.0.1", 0))
         address = f"127.0.0.1:{silent.getsockname()[1]}"
@@ -163,10 +163,10 @@ def test_one_that_says_nothing_is_given_up(run: Run) -> None:
             await connect_once(address, "peer", identity("c"), User().handlers, timeout_ms=50)
         silent.close()
 
-    run(check())
+    play(check())
 
 
-def test_strangers_are_cut_off(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_strangers_are_cut_off(play: Play, monkeypatch: pytest.MonkeyPatch) -> None:
     async def stranger(server: Server, says: bytes) -> bytes:
         reader, writer = await asyncio.open_connection(server.host, server.port)
         writer.write(says)
@@ -186,10 +186,10 @@ def test_strangers_are_cut_off(run: Run, monkeypatch: pytest.MonkeyPatch) -> Non
         assert server.refused == 3
         assert not there.events
 
-    run(check())
+    play(check())
 
 
-def test_a_full_server_asks_to_try_again(run: Run) -> None:
+def test_a_full_server_asks_to_try_again(play: Play) -> None:
     async def check() -> None:
         server = await listening(User(), links_max=1)
         first = await connect_once(server.address, "peer", identity("c"), User().handlers)
@@ -199,10 +199,10 @@ def test_a_full_server_asks_to_try_again(run: Run) -> None:
         first.close()
         await server.close()
 
-    run(check())
+    play(check())
 
 
-def test_the_oldest_connection_without_a_handshake_makes_room(run: Run) -> None:
+def test_the_oldest_connection_without_a_handshake_makes_room(play: Play) -> None:
     """A flood of strangers takes no link from those who belong, and no more descriptors than it may."""
 
     async def check() -> None:
@@ -225,7 +225,7 @@ def test_the_oldest_connection_without_a_handshake_makes_room(run: Run) -> None:
         await server.close()
         assert not server._half_open
 
-    run(check())
+    play(check())
 
 
 def test_what_a_process_may_open_bounds_its_links(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -238,7 +238,7 @@ def test_what_a_process_may_open_bounds_its_links(monkeypatch: pytest.MonkeyPatc
         assert room() == expected
 
 
-def test_an_error_of_a_handler_is_told_to_the_loop(run: Run) -> None:
+def test_an_error_of_a_handler_is_told_to_the_loop(play: Play) -> None:
     """The same on every loop, an OSError too: the process must not go on with what was lost."""
 
     async def check() -> None:
@@ -259,10 +259,10 @@ def test_an_error_of_a_handler_is_told_to_the_loop(run: Run) -> None:
         assert told == [(error, {"message", "exception"})]
         await server.close()
 
-    run(check())
+    play(check())
 
 
-def test_an_oversized_frame_and_an_unreadable_message_end_the_link_not_the_process(run: Run) -> None:
+def test_an_oversized_frame_and_an_unreadable_message_end_the_link_not_the_process(play: Play) -> None:
     async def check() -> None:
         there = User()
         decode = msgspec.msgpack.Decoder(int).decode
@@ -281,10 +281,10 @@ def test_an_oversized_frame_and_an_unreadable_message_end_the_link_not_the_proce
             link.send(bytes(FRAME_BYTES + 1))
         await server.close()
 
-    run(check())
+    play(check())
 
 
-def test_a_bulk_sender_is_paused_and_goes_on(run: Run) -> None:
+def test_a_bulk_sender_is_paused_and_goes_on(play: Play) -> None:
     async def check() -> None:
         there, here = User(), User()
         server = await listening(there)
@@ -303,10 +303,10 @@ def test_a_bulk_sender_is_paused_and_goes_on(run: Run) -> None:
         link.close()
         await server.close()
 
-    run(check())
+    play(check())
 
 
-def test_one_who_reads_nothing_is_cut_off_at_the_limit(run: Run) -> None:
+def test_one_who_reads_nothing_is_cut_off_at_the_limit(play: Play) -> None:
     async def check() -> None:
         there, here = User(), User()
         server = await listening(there)
@@ -321,10 +321,10 @@ def test_one_who_reads_nothing_is_cut_off_at_the_limit(run: Run) -> None:
         there.links[0].abort("")
         await server.close()
 
-    run(check())
+    play(check())
 
 
-def test_a_dialer_comes_back(run: Run) -> None:
+def test_a_dialer_comes_back(play: Play) -> None:
     async def check() -> None:
         there, here = User(), User()
         server = await listening(there)
@@ -347,10 +347,10 @@ def test_a_dialer_comes_back(run: Run) -> None:
         await here.until(lambda: len(here.closed) == 2)
         await server.close()
 
-    run(check())
+    play(check())
 
 
-def test_a_dialer_that_is_refused_for_good_says_so(run: Run) -> None:
+def test_a_dialer_that_is_refused_for_good_says_so(play: Play) -> None:
     async def check() -> None:
         here = User()
         server = await listening(User())
@@ -364,7 +364,7 @@ def test_a_dialer_that_is_refused_for_good_says_so(run: Run) -> None:
         await server.close()
         assert here.events == ["down"]
 
-    run(check())
+    play(check())
 
 
 @pytest.mark.parametrize("text", ["", "7001", "host:", ":7001", "host:port", "host:70000", "host:-1", "host:²"])

@@ -1,4 +1,4 @@
-"""Every test of this room runs on both loops."""
+"""Both event loops: a story that a test tells with `play` is run on asyncio's loop, and again on uvloop."""
 
 import asyncio
 from collections.abc import Callable, Coroutine, Iterator
@@ -7,15 +7,16 @@ from typing import Any
 import pytest
 import uvloop
 
-Run = Callable[[Coroutine[Any, Any, None]], None]
+Play = Callable[[Coroutine[Any, Any, None]], None]
 
 
 @pytest.fixture(params=["asyncio", "uvloop"])
-def run(request: pytest.FixtureRequest) -> Iterator[Run]:
+def play(request: pytest.FixtureRequest) -> Iterator[Play]:
+    """Plays a coroutine to its end. What goes wrong in a callback of the loop fails the test too."""
     factory = uvloop.new_event_loop if request.param == "uvloop" else asyncio.new_event_loop
     failures: list[dict[str, Any]] = []
 
-    def run(coroutine: Coroutine[Any, Any, None]) -> None:
+    def play(coroutine: Coroutine[Any, Any, None]) -> None:
         async def guarded() -> None:
             asyncio.get_running_loop().set_exception_handler(lambda _, context: failures.append(context))
             async with asyncio.timeout(20):
@@ -24,5 +25,5 @@ def run(request: pytest.FixtureRequest) -> Iterator[Run]:
         with asyncio.Runner(loop_factory=factory) as runner:
             runner.run(guarded())
 
-    yield run
+    yield play
     assert not failures
