@@ -8,10 +8,11 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from tasksprint.cli import following
-from tasksprint.cli.commands import run_program
+from tasksprint.cli.commands import Failure, run_program
 from tasksprint.cli.following import STILL_S, Outcome, Stillness, ended_badly, hint
 from tasksprint.wire import messages as wire
 
@@ -48,30 +49,88 @@ def test_the_hint_is_what_the_status_knows(report: dict[str, Any], said: str) ->
     assert not hint({}), "an older coordinator"
 
 
-def test_a_job_that_stands_still_is_asked_why_and_the_answer_is_said_once(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+class Scripted:
+    """A cluster whose coordinators say what the test wrote down; and who asked what."""
+
+    patience_ms = 20
+
+    def __init__(self, updates: list[wire.JobUpdate], statuses: list[dict[str, Any] | Failure]) -> None:
+        self.updates, self.statuses = updates, statuses
+        self.asked: list[str] = []
+        self.notes: list[str] = []
+
+    async def watch(self, job_id: str, known: int) -> wire.JobUpdate:
+        self.asked.append("watch")
+        return self.updates.pop(0) if len(self.updates) > 1 else self.updates[0]
+
+    async def answer(self, make: Any) -> bytes:
+        self.asked.append(make(1).what)
+        status = self.statuses.pop(0) if len(self.statuses) > 1 else self.statuses[0]
+        if isinstance(status, Failure):
+            raise status
+        return json.dumps(status).encode()
+
+    def update(self, update: wire.JobUpdate) -> None: ...
+
+    def note(self, text: str) -> None:
+        self.notes.append(text)
+
+    def follow(self, folder: Path) -> Outcome:
+        return asyncio.run(following.follow(self, "j", self, folder, None))  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def _at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(following, "STILL_S", 0)
     monkeypatch.setattr(following, "PROGRESS_MS", 0)
-    notes: list[str] = []
-    updates = [update(), update(), update(), update(state="failed")]
 
-    class Asked:
-        async def watch(self, job_id: str, known: int) -> wire.JobUpdate:
-            return updates.pop(0)
 
-        async def answer(self, make: Any) -> bytes:
-            assert make(1).what == "job:j"
-            return json.dumps({**CALM, "idle": "nothing moves"}).encode()
+@pytest.mark.usefixtures("_at_once")
+def test_a_job_that_stands_still_is_asked_why_and_the_answer_is_said_once(tmp_path: Path) -> None:
+    script = Scripted([update(), update(), update(), update(state="failed")], [{**CALM, "idle": "nothing moves"}])
+    script.follow(tmp_path)
+    assert set(script.asked) == {"watch", "job:j"}
+    assert script.notes == ["note: nothing moves"]
 
-    class Shown:
-        def update(self, update: wire.JobUpdate) -> None: ...
 
-        def note(self, text: str) -> None:
-            notes.append(text)
+@pytest.mark.usefixtures("_at_once")
+def test_a_coordinator_that_never_heard_of_a_job_is_not_believed_while_the_others_have_it(tmp_path: Path) -> None:
+    """It lost the lead without knowing it: what it says of its own counts for nothing, a majority's word does."""
+    script = Scripted([update(state="unknown"), update(state="unknown"), update(state="failed")], [CALM])
+    assert script.follow(tmp_path).state == "failed"
+    assert script.asked[:5] == ["watch", "job:j", "watch", "job:j", "watch"]
 
-    asyncio.run(following.follow(Asked(), "j", Shown(), tmp_path, None))  # type: ignore[arg-type]
-    assert notes == ["note: nothing moves"]
+
+@pytest.mark.usefixtures("_at_once")
+def test_a_job_that_a_majority_does_not_know_is_said_so_at_once(tmp_path: Path) -> None:
+    script = Scripted([update(state="unknown")], [Failure("no job j here")])
+    with pytest.raises(Failure, match="no job j here"):
+        script.follow(tmp_path)
+    assert script.asked == ["watch", "job:j"]
+
+
+@pytest.mark.usefixtures("_at_once")
+def test_coordinators_that_disagree_for_ever_are_not_asked_for_ever(tmp_path: Path) -> None:
+    script = Scripted([update(state="unknown")], [CALM])
+    with pytest.raises(Failure, match="the coordinators disagree on whether there is a job j"):
+        script.follow(tmp_path)
+    assert script.asked.count("watch") > 1
+
+
+@pytest.mark.usefixtures("_at_once")
+@pytest.mark.parametrize(("files", "said"), [(1, "its output file is no longer held"), (2, "its 2 output files are")])
+def test_a_job_whose_outputs_were_collected_is_followed_too_late(tmp_path: Path, files: int, said: str) -> None:
+    outputs = [wire.Output(task, "key", 0, []) for task in range(files)]
+    script = Scripted([msgspec.structs.replace(update(state="done"), outputs=outputs)], [CALM])
+    with pytest.raises(Failure, match=said) as failure:
+        script.follow(tmp_path)
+    assert failure.value.code == 1
+    assert "\n" not in str(failure.value)
+
+
+@pytest.mark.usefixtures("_at_once")
+def test_a_job_without_outputs_is_never_followed_too_late(tmp_path: Path) -> None:
+    assert Scripted([update(state="done")], [CALM]).follow(tmp_path).state == "done"
 
 
 def test_a_bad_end_is_said_once() -> None:

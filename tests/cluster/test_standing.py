@@ -149,6 +149,9 @@ def test_a_detached_job_is_followed_by_its_id_alone(standing: Standing) -> None:
     parts = sorted((standing.work / "later").glob("part-*"))
     assert parts[0].name == "part-00000.txt", "named as the app names them"
     assert sorted(line for part in parts for line in part.read_bytes().split(b"\n") if line) == reference(path)
+    late = standing.command("submit", "--job", job_id, "--output", "too-late", code=1)
+    assert "files are no longer held" in late.stderr and len(late.stderr.splitlines()) == 1, late.stderr
+    assert not late.stdout and not (standing.work / "too-late").exists()
     assert "32 hexadecimal digits" in standing.command("submit", "--job", "7", code=2).stderr
     assert "leave out" in standing.command("submit", "wordcount", "--job", job_id, code=2).stderr
     assert "no job" in standing.command("submit", "--job", "0" * 32, code=1).stderr

@@ -8,8 +8,8 @@ from tests.coordinator.bench import JOB, Bench, start
 
 from tasksprint import limits
 from tasksprint.coordinator.requests import HeldWatch, Waiting, status_answer
-from tasksprint.view.operations import CancelJob, Finish, Leave, Register, Reports, Returned
-from tasksprint.wire.messages import FromCoordinator, JobUpdate, Registered, Unregistered, View
+from tasksprint.view.operations import CancelJob, Collected, Finish, Leave, Register, Reports, Returned
+from tasksprint.wire.messages import FromCoordinator, JobUpdate, Output, Registered, Unregistered, View
 
 JOB_ID = "j" * 32
 
@@ -168,6 +168,19 @@ def test_an_ended_job_shows_its_error_and_no_values() -> None:
     assert isinstance(update, JobUpdate)
     assert (update.state, update.values, update.outputs) == ("cancelled", b"", [])
     assert "cancelled" in update.error
+
+
+def test_a_job_that_is_done_still_names_its_outputs_and_no_holder() -> None:
+    room = Room()
+    bench = room.bench
+    bench.decide((2, [*start(1), Finish(b"1", [(1, "out")])]))
+    room.watch(1, 0)
+    bench.apply(Collected(JOB_ID))
+    room.watch(1, 0)
+    (_, finishing), (_, done) = room.heard()
+    assert isinstance(finishing, JobUpdate) and isinstance(done, JobUpdate)
+    assert [(update.state, len(update.outputs)) for update in (finishing, done)] == [("finishing", 1), ("done", 1)]
+    assert done.outputs == [Output(1, "out", 0, [])]
 
 
 def test_a_closed_link_waits_for_nothing() -> None:

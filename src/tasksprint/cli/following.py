@@ -80,6 +80,16 @@ def hint(report: dict[str, Any]) -> str:
     return ""
 
 
+def no_longer_held(update: wire.JobUpdate) -> str:
+    """For a job that ended well, followed too late."""
+    files = len({(output.task, output.key) for output in update.outputs})
+    which = "its output file is" if files == 1 else f"its {files} output files are"
+    return (
+        f"job {update.job_id} is done, but {which} no longer held: collected before, or by nobody within"
+        f" {limits.FINISHING_MS / 3_600_000:g} h; submit the job anew to have it made again"
+    )
+
+
 def new_job_id() -> str:
     return secrets.token_hex(16)
 
@@ -100,17 +110,20 @@ async def follow(asking: Asking, job_id: str, display: Display, folder: Path, fe
     known = 0
     files: dict[tuple[int, str], Path] = {}
     clock = asyncio.get_running_loop().time
-    still, said = Stillness(clock()), ""
+    still, said, unknown = Stillness(clock()), "", 0.0
     while True:
         update = await asking.watch(job_id, known)
+        if update.state == "unknown":
+            unknown = unknown or clock()
+            await _is_there(asking, job_id, clock() - unknown)
+            continue
+        if update.state == "done" and update.outputs:
+            raise Failure(no_longer_held(update))
+        unknown = 0.0
         display.update(update)
         if still.lasts(update, clock()):
             said = await _say_why(asking, job_id, display, said)
-        if update.state == "unknown":
-            raise Failure(f"no job {job_id} here; `tasksprint status` lists the jobs")
         if update.state in ("done", "failed", "cancelled"):
-            if update.state == "done" and update.outputs:
-                raise Failure(f"job {job_id} is done and its outputs were collected before")
             return Outcome(job_id, update.state, update.error, update.values, _in_order(update, files), update)
         if update.state == "finishing":
             await _bring(update, folder, files, fetcher)
@@ -119,6 +132,19 @@ async def follow(asking: Asking, job_id: str, display: Display, folder: Path, fe
                 return Outcome(job_id, "done", "", update.values, _in_order(update, files), update)
         known = update.number
         await asyncio.sleep(PROGRESS_MS / 1000)
+
+
+async def _is_there(asking: Asking, job_id: str, doubted_s: float) -> None:
+    """Raises Failure when there is no such job.
+
+    A watch is answered from what its coordinator has applied.  One that has lost the lead, and does not know it yet,
+    may never have heard of a job that the others have logged.  A status is read through a majority, so it decides;
+    and after it, whoever answered is worth another watch, for as long as a command waits for anything.
+    """
+    await asking.answer(lambda request: wire.StatusRequest(request, f"job:{job_id}"))
+    if doubted_s * 1000 > asking.patience_ms:
+        raise Failure(f"the coordinators disagree on whether there is a job {job_id}: see `tasksprint status`")
+    await asyncio.sleep(PROGRESS_MS / 1000)
 
 
 async def _say_why(asking: Asking, job_id: str, display: Display, said: str) -> str:

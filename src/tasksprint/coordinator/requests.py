@@ -63,6 +63,8 @@ def job_update(machine: Machine, request: int, job_id: str) -> JobUpdate:
     outputs = []
     if state.state == "finishing":
         outputs = [Output(task, key, attempt, holders) for task, key, attempt, holders in machine.outputs(state.number)]
+    elif state.state == "done":  # nobody keeps them any more: whoever asks now must not take the job for one without
+        outputs = [Output(task, key, 0, []) for task, key in state.outputs]
     values = state.values if state.state in ("finishing", "done") else b""
     return JobUpdate(
         request,
