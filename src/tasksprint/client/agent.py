@@ -1,7 +1,7 @@
 """The client's shell: sockets, node processes, files and time around `core.Client`.
 
 Everything that happens is told to the core at once; what the core wants done is performed once a loop turn
-(`_pump`), so that a thousand finished tasks cost one round of effects, not a thousand.
+(`transport.turns`), so that a thousand finished tasks cost one round of effects, not a thousand.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from tasksprint.programs.node_process import NodeProcess, Run
 from tasksprint.storage import disk
 from tasksprint.storage.shelf import Shelf, ShelfError, digest_file, piece_digest, result_digest
 from tasksprint.transfer.fetch import Fetcher, Wanted
-from tasksprint.transport import Handlers, Identity, Link, LinkError, LinkRefused, Server, connect_once
+from tasksprint.transport import Handlers, Identity, Link, LinkError, LinkRefused, Server, Turns, connect_once
 from tasksprint.view.operations import Held
 from tasksprint.wire import messages as wire
 from tasksprint.wire import node_talk
@@ -80,12 +80,8 @@ class Agent:
         self._task_folders: dict[int, str] = {}  # job → where its tasks have their folders
         self._fetches: dict[PieceId, Wanted] = {}
         self._next_file = 0
-        self._pumping = False
-        self._closed = False
-        self._timer: asyncio.TimerHandle | None = None
-        self._wake_ms = 0
         self._tasks: set[asyncio.Task[None]] = set()
-        self._handlers: dict[type, Callable[..., None]] = {
+        performers: dict[type, Callable[..., None]] = {
             effects.Dial: self._do_dial,
             effects.SendCoordinator: self._do_send,
             effects.StartNode: self._do_start_node,
@@ -102,6 +98,8 @@ class Agent:
             effects.DropJob: self._do_drop_job,
             effects.Left: self._do_left,
         }
+        self.turns = Turns(performers)
+        self.now_ms, self.soon = self.turns.now_ms, self.turns.soon
 
     # --- life ---------------------------------------------------------------------------------------
 
@@ -120,10 +118,7 @@ class Agent:
             self.now_ms(),
             held=[(Held(*name, result.digest, result.size), result) for name, result in self.shelf.held()],
         )
-        self.soon()
-
-    def now_ms(self) -> int:
-        return int(self.loop.time() * 1000)
+        self.turns.begin(self.core)
 
     def leave(self) -> None:
         """SIGTERM: hand the work back, then end."""
@@ -139,7 +134,7 @@ class Agent:
             self.ended.set_result(reason)
 
     async def close(self) -> None:
-        self._closed = True
+        self.turns.close()
         for node in list(self._nodes.values()):
             node.kill()
         self.fetcher.close()
@@ -147,39 +142,6 @@ class Agent:
         self.keeper.close()
         self._trace.close()
         os.close(self._lock)
-
-    # --- turns ----------------------------------------------------------------------------------------
-
-    def soon(self) -> None:
-        if not self._pumping:
-            self._pumping = True
-            self.loop.call_soon(self._pump)
-
-    def _pump(self) -> None:
-        self._pumping = False
-        if self._closed:
-            return
-        now_ms = self.now_ms()
-        self.core.now_ms = now_ms
-        for effect in self.core.take():
-            self._handlers[type(effect)](effect)
-        if self._link is not None:
-            self._link.flush()
-        self._set_timer(now_ms)
-
-    def _set_timer(self, now_ms: int) -> None:
-        wake_ms = max(self.core.next_wake(), now_ms + 1)
-        if self._timer is not None:
-            if self._wake_ms <= wake_ms:
-                return
-            self._timer.cancel()
-        self._wake_ms = wake_ms
-        self._timer = self.loop.call_later((wake_ms - now_ms) / 1000, self._wake)
-
-    def _wake(self) -> None:
-        self._timer = None
-        self.core.advance(self.now_ms())
-        self.soon()
 
     def _spawn(self, coroutine: Coroutine[Any, Any, None]) -> None:
         task = self.loop.create_task(coroutine)
@@ -256,7 +218,7 @@ class Agent:
 
     def _do_send(self, effect: effects.SendCoordinator) -> None:
         if self._link is not None:
-            self._link.gather(wire.encode(effect.message))
+            self.turns.send(self._link, wire.encode(effect.message))
 
     def _ask_program(self, hash: str, offset: int) -> None:
         if self._link is not None:

@@ -1,18 +1,17 @@
 """The coordinator's shell: links, journal, scheduler processes and time around `core.Coordinator`.
 
-Everything that happens is told to the core at once; what the core wants done is performed once a loop turn
-(`_pump`).  The order of effects is kept: a snapshot is stored before the records that name it, and no message leaves
-before the core lets go of it.
+Everything that happens is told to the core at once; what the core wants done is performed once a turn
+(`transport.turns`).  The order of effects is kept: a snapshot is stored before the records that name it, and no message
+leaves before the core lets go of it.  Nothing in the loop waits for a disk: the journal and the files of jobs
+(`job_files`) have threads of their own.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import gc
 import os
 import secrets
-import shutil
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -23,12 +22,12 @@ import msgspec
 from tasksprint import limits
 from tasksprint.coordinator import effects
 from tasksprint.coordinator.core import Coordinator
+from tasksprint.coordinator.job_files import JobFiles
 from tasksprint.paxos import AnyRecord
 from tasksprint.programs.keeper import Keeper
 from tasksprint.programs.scheduler_process import SchedulerProcess
-from tasksprint.storage import Journal, StorageError
-from tasksprint.storage.programs import unpack_program
-from tasksprint.transport import Dialer, Handlers, Identity, Link, Server, parse_address
+from tasksprint.storage import Journal
+from tasksprint.transport import Dialer, Handlers, Identity, Link, Server, Turns, parse_address
 from tasksprint.view.operations import unpack_actions
 from tasksprint.wire import messages as wire
 from tasksprint.wire import scheduler_talk
@@ -65,16 +64,12 @@ class CoordinatorServer:
         self._dialers: dict[int, Dialer] = {}
         self._schedulers: dict[int, SchedulerProcess] = {}  # by copy
         self._copies: dict[SchedulerProcess, tuple[int, int]] = {}  # → (job, copy)
+        self._starting: set[int] = set()  # copies whose files are being unpacked
         self._job_ids: dict[int, str] = {}
-        self._log_sizes: dict[str, int] = {}
-        self._pumping = False
-        self._closed = False
+        self._files = JobFiles(config.folder / "jobs")
         self._writes: list[effects.Write] = []  # of this turn
-        self._gathering: dict[Link, None] = {}  # links that were sent something in this turn
-        self._timer: asyncio.TimerHandle | None = None
-        self._wake_ms = 0
         self.core: Coordinator
-        self._handlers: dict[type, Callable[..., None]] = {
+        performers: dict[type, Callable[..., None]] = {
             effects.Write: self._do_write,
             effects.Rotate: self._do_rotate,
             effects.SendPeer: self._do_send_peer,
@@ -87,9 +82,8 @@ class CoordinatorServer:
             effects.StopScheduler: self._do_stop_scheduler,
             effects.Halt: self._do_halt,
         }
-
-    def now_ms(self) -> int:
-        return int(self.loop.time() * 1000)
+        self.turns = Turns(performers, self._append_writes)
+        self.now_ms, self._soon = self.turns.now_ms, self.turns.soon
 
     async def start(self) -> None:
         """Listen, recover, and take part.  Raises LinkError or StorageError, with one line that says what to do."""
@@ -117,55 +111,24 @@ class CoordinatorServer:
         gc.collect()
         gc.freeze()
         gc.disable()  # the view's records have no cycles; a full collection would stop the leader for too long
-        self._soon()
+        self.turns.begin(self.core)
         self._watch_disk()
         self.ready.set_result(None)
 
     async def close(self) -> None:
-        self._closed = True
+        self.turns.close()
         for scheduler in list(self._schedulers.values()):
             scheduler.kill()
         for dialer in self._dialers.values():
             dialer.close()
         await self.server.close()
+        self._files.close()
         self.journal.close()
         self.keeper.close()
 
     def _end(self, reason: str) -> None:
         if not self.ended.done():
             self.ended.set_result(reason)
-
-    # --- turns ------------------------------------------------------------------------------------
-
-    def _soon(self) -> None:
-        if not self._pumping:
-            self._pumping = True
-            self.loop.call_soon(self._pump)
-
-    def _pump(self) -> None:
-        self._pumping = False
-        if self._closed:
-            return
-        now_ms = self.now_ms()
-        self.core.now_ms = now_ms
-        for effect in self.core.take():
-            self._handlers[type(effect)](effect)
-        self._append_writes()
-        for link in self._gathering:
-            link.flush()
-        self._gathering.clear()
-        wake_ms = max(self.core.next_wake(), now_ms + 1)
-        if self._timer is not None:
-            if self._wake_ms <= wake_ms:
-                return
-            self._timer.cancel()
-        self._wake_ms = wake_ms
-        self._timer = self.loop.call_later((wake_ms - now_ms) / 1000, self._wake)
-
-    def _wake(self) -> None:
-        self._timer = None
-        self.core.advance(self.now_ms())
-        self._soon()
 
     # --- disk ---------------------------------------------------------------------------------------
 
@@ -218,8 +181,7 @@ class CoordinatorServer:
     def _do_send_peer(self, effect: effects.SendPeer) -> None:
         link = self._dialers[effect.to].link
         if link is not None:
-            link.gather(wire.encode(wire.Peer([effect.message])))
-            self._gathering[link] = None
+            self.turns.send(link, wire.encode(wire.Peer([effect.message])))
 
     def _peer_down(self, reason: str, final: bool) -> None:
         if final:
@@ -241,8 +203,7 @@ class CoordinatorServer:
         for payload in payloads:
             message = wire.decode_to_coordinator(payload)
             if isinstance(message, wire.SchedulerLog):
-                data = self._read_log(message.job_id, message.offset)
-                link.send(wire.encode(wire.Answer(message.request, "", data)))
+                self._read_log(link, message)
             else:
                 self.core.message(link.data, message, now_ms)
         self._soon()
@@ -250,24 +211,21 @@ class CoordinatorServer:
     def _do_send(self, effect: effects.Send) -> None:
         link = self._links.get(effect.link)
         if link is not None:
-            link.gather(wire.encode(effect.message))
-            self._gathering[link] = None
+            self.turns.send(link, wire.encode(effect.message))
 
     # --- schedulers -------------------------------------------------------------------------------------------
 
-    def _job_folder(self, job_id: str) -> Path:
-        return self.config.folder / "jobs" / job_id
-
     def _do_start_scheduler(self, effect: effects.StartScheduler) -> None:
-        folder = self._job_folder(effect.job_id) / "program"
         self._job_ids[effect.job] = effect.job_id
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            if effect.program is not None:
-                unpack_program(effect.program, folder)
-        except (StorageError, OSError) as error:
-            text = f"cannot unpack the job's program files: {error}"
-            self.core.scheduler_failed(effect.job, effect.copy, text, nonsense=True, now_ms=self.now_ms())
+        self._starting.add(effect.copy)
+        self._files.unpack(effect.job_id, effect.program, lambda error: self._start_scheduler(effect, error))
+
+    def _start_scheduler(self, effect: effects.StartScheduler, error: str) -> None:
+        if effect.copy not in self._starting:
+            return  # stopped meanwhile
+        self._starting.discard(effect.copy)
+        if error:
+            self.core.scheduler_failed(effect.job, effect.copy, error, nonsense=True, now_ms=self.now_ms())
             self._soon()
             return
         saved = (effect.saved, effect.state) if effect.state is not None else None
@@ -275,7 +233,7 @@ class CoordinatorServer:
             effect.spec.scheduler,
             job=effect.job_id,
             seed=effect.spec.seed,
-            folder=folder,
+            folder=self._files.program_folder(effect.job_id),
             owner=self,
             keeper=self.keeper,
             saved=saved,
@@ -300,13 +258,14 @@ class CoordinatorServer:
             scheduler.save()
 
     def _do_stop_scheduler(self, effect: effects.StopScheduler) -> None:
+        self._starting.discard(effect.copy)
         scheduler = self._schedulers.pop(effect.copy, None)
         if scheduler is not None:
             scheduler.close()
         if effect.ended:
             job_id = self._job_ids.pop(effect.job, None)
             if job_id is not None:
-                shutil.rmtree(self._job_folder(job_id) / "program", ignore_errors=True)
+                self._files.remove_program(job_id)
 
     def scheduler_ready(self, scheduler: SchedulerProcess, ready: scheduler_talk.Ready) -> None:
         job, copy = self._copies[scheduler]
@@ -343,25 +302,17 @@ class CoordinatorServer:
 
     def _log(self, job: int, text: str) -> None:
         job_id = self._job_ids.get(job)
-        if job_id is None:
-            return
-        path = self._job_folder(job_id) / "scheduler.log"
-        size = self._log_sizes.get(job_id, 0)
-        if size <= limits.JOB_LOG_BYTES:
-            data = text.encode("utf-8", "replace")
-            self._log_sizes[job_id] = size + len(data)
-            with contextlib.suppress(OSError), open(path, "ab") as file:  # a full disk costs lines, never the job
-                file.write(data)
+        if job_id is not None:
+            self._files.log(job_id, text)
 
-    def _read_log(self, job_id: str, offset: int) -> bytes:
-        if not job_id.isalnum():
-            return b""
-        try:
-            with open(self._job_folder(job_id) / "scheduler.log", "rb") as file:
-                file.seek(offset)
-                return file.read(limits.PROGRAM_CHUNK_BYTES)
-        except OSError:
-            return b""
+    def _read_log(self, link: Link, message: wire.SchedulerLog) -> None:
+        def answer(data: bytes) -> None:
+            link.send(wire.encode(wire.Answer(message.request, "", data)))
+
+        if message.job_id.isalnum():
+            self._files.read_log(message.job_id, message.offset, answer)
+        else:
+            answer(b"")
 
     # --- the end ------------------------------------------------------------------------------------------------
 
