@@ -6,6 +6,7 @@ import asyncio
 import errno
 import os
 import resource
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -105,3 +106,28 @@ def test_a_daemon_whose_pump_fails_ends_with_one_line(daemon: str, tmp_path: Pat
         stdin=subprocess.DEVNULL,
     )
     assert "Too many open files" in one_line(done.stderr.replace("tasksprint c", "tasksprint: c"), done.returncode, 1)
+
+
+@pytest.mark.parametrize("asked", [False, True])
+def test_a_loop_that_stands_still_says_where(asked: bool) -> None:
+    code = (
+        "import asyncio, os, sys\nfrom tasksprint.cli.ending import show_stalls\n"
+        "def stands_still():\n    print('now', flush=True)\n    os.read(0, 1)\n    sys.exit()\n"
+        "async def main():\n    loop = asyncio.get_running_loop()\n"
+        f"    show_stalls(loop, {1e6 if asked else 0.05})\n    loop.call_soon(stands_still)\n"
+        "    await loop.create_future()\n"
+        "asyncio.run(main())\n"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as process:
+        assert process.stdin and process.stdout and process.stderr
+        assert process.stdout.readline() == b"now\n"
+        if asked:
+            process.send_signal(signal.SIGUSR1)
+        for line in process.stderr:
+            if b"in stands_still" in line:
+                break
+        else:
+            pytest.fail("it said nothing")
+        process.kill()

@@ -26,6 +26,7 @@ from tasksprint.view.operations import JobSpec
 from tasksprint.wire import messages as wire
 
 PATIENCE_S = 40.0
+SAY_S = 1.0
 
 
 @dataclass
@@ -111,6 +112,17 @@ class Silent:
     def note(self, text: str) -> None: ...
 
 
+async def say(cluster: LocalCluster) -> None:
+    """What each process is at, and the end of what it has said: for whoever reads why a test failed."""
+    running = {name: member.child for name, member in cluster.members.items() if member.child is not None}
+    for child in running.values():
+        if child.exit_code is None:
+            os.kill(child.pid, signal.SIGUSR1)
+    await asyncio.sleep(SAY_S)
+    for name, child in running.items():
+        print(f"--- {name}, process {child.pid}, exit code {child.exit_code}\n{child.tail}")
+
+
 @contextlib.asynccontextmanager
 async def field(folder: Path, **options: Any) -> AsyncIterator[Field]:
     """A cluster in `folder`; see LocalCluster for the options."""
@@ -118,6 +130,9 @@ async def field(folder: Path, **options: Any) -> AsyncIterator[Field]:
         asking, fetcher = Asking(cluster.coordinators, cluster.identity), Fetcher(cluster.identity)
         try:
             yield Field(cluster, asking, fetcher)
+        except BaseException:
+            await say(cluster)
+            raise
         finally:
             fetcher.close()
             await asking.close()

@@ -13,7 +13,7 @@ from typing import Protocol
 import click
 
 from tasksprint.cli.commands import Failure
-from tasksprint.cli.ending import end_on_errors, raise_files_limit
+from tasksprint.cli.ending import end_on_errors, raise_files_limit, show_stalls
 from tasksprint.cli.settings import (
     HOME,
     cluster_option,
@@ -63,6 +63,7 @@ async def _serving(
     daemon = make()
     loop = asyncio.get_running_loop()
     end_on_errors(loop, daemon.name, daemon.ended.done)
+    show_stalls(loop)
     await daemon.start()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, on_term, daemon)

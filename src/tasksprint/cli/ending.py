@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import faulthandler
 import functools
 import os
 import resource
@@ -20,6 +21,7 @@ from typing import Any
 
 from tasksprint.cli.commands import Failure
 
+STALL_S = 10.0
 
 def raise_files_limit(most: int) -> None:
     """More open files, as far as the system lets us: links of strangers must not take those that work needs."""
@@ -53,6 +55,17 @@ def end_on_errors(
         leave(1)
 
     loop.set_exception_handler(told)
+
+
+def show_stalls(loop: asyncio.AbstractEventLoop, after_s: float = STALL_S) -> None:
+    """A loop that stands still says on stderr where it is; so it does when it gets SIGUSR1."""
+
+    def arm() -> None:
+        faulthandler.dump_traceback_later(after_s)
+        loop.call_later(after_s / 4, arm)
+
+    faulthandler.register(signal.SIGUSR1)
+    arm()
 
 
 def ends_in_a_line(

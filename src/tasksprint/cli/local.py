@@ -8,6 +8,7 @@ its folder, as a supervisor would do; one that cannot even start ends the run wi
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import secrets
 import shutil
@@ -26,6 +27,7 @@ from tasksprint.transport import Identity
 RESTARTS_MAX = 20
 RESTART_MS = 200
 STOP_MS = 700
+KILLED_MS = 300  # what was killed is gone at once, unless the machine itself stands still
 
 
 @dataclass(slots=True)
@@ -170,16 +172,16 @@ class LocalCluster:
         if self.ending or self.failed.done():
             return
         assert member.child is not None
+        said = member.child.tail.splitlines()
+        reason = said[-1].removeprefix("tasksprint: ") if said else describe_exit(code)
         if member.ready is None or member.restarts >= RESTARTS_MAX:
-            said = member.child.tail.splitlines()
-            reason = said[-1].removeprefix("tasksprint: ") if said else describe_exit(code)
             self.failed.set_result(f"{member.name} cannot run: {reason}")
             return
         if not self.supervise:
             return
         member.restarts += 1
         member.stopped.clear()
-        self.note(f"{member.name} {describe_exit(code)}; it is started again")
+        self.note(f"{member.name} is started again: {reason}")
         asyncio.get_running_loop().call_later(RESTART_MS / 1000, self._relaunch, member)
 
     def _relaunch(self, member: Member) -> None:
@@ -205,15 +207,22 @@ class LocalCluster:
         for child in children:
             child.close_input()
             child.terminate()
-        running = [asyncio.ensure_future(m.stopped.wait()) for m in self.members.values() if m.child in children]
         try:
-            if running:
-                await asyncio.wait(running, timeout=STOP_MS / 1000)
+            await self._stopped(STOP_MS)
         finally:  # whoever ends us meanwhile: nothing is left behind
-            for each in running:
-                each.cancel()
             for child in children:
                 child.kill()
-            self.keeper.close()
-            if not self.keep:
-                shutil.rmtree(self.folder, ignore_errors=True)
+            try:
+                await self._stopped(KILLED_MS)
+            finally:
+                self.keeper.close()
+                if not self.keep:
+                    shutil.rmtree(self.folder, ignore_errors=True)
+
+    async def _stopped(self, limit_ms: int) -> None:
+        """Every process has ended and is no zombie; or the time is over."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(limit_ms / 1000):
+                for member in self.members.values():
+                    if member.child is not None and member.child.exit_code is None:
+                        await member.stopped.wait()
