@@ -114,13 +114,13 @@ class Silent:
 
 async def say(cluster: LocalCluster) -> None:
     """What each process is at, and the end of what it has said: for whoever reads why a test failed."""
-    running = {name: member.child for name, member in cluster.members.items() if member.child is not None}
-    for child in running.values():
-        if child.exit_code is None:
+    started = [(member, member.child) for member in cluster.members.values() if member.child is not None]
+    for member, child in started:
+        if member.ready is not None and child.exit_code is None:
             os.kill(child.pid, signal.SIGUSR1)
     await asyncio.sleep(SAY_S)
-    for name, child in running.items():
-        print(f"--- {name}, process {child.pid}, exit code {child.exit_code}\n{child.tail}")
+    for member, child in started:
+        print(f"--- {member.name}, process {child.pid}, exit code {child.exit_code}\n{child.tail}")
 
 
 @contextlib.asynccontextmanager
