@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -33,7 +34,20 @@ def family(process: subprocess.Popen[bytes]) -> list[psutil.Process]:
 
 
 def running(processes: list[psutil.Process]) -> list[psutil.Process]:
-    return [each for each in processes if each.is_running() and each.status() != psutil.STATUS_ZOMBIE]
+    alive = []
+    for each in processes:
+        with contextlib.suppress(psutil.NoSuchProcess):  # it may end at any moment
+            if each.is_running() and each.status() != psutil.STATUS_ZOMBIE:
+                alive.append(each)
+    return alive
+
+
+def line(process: psutil.Process) -> str:
+    """Its command line; empty when it has ended."""
+    try:
+        return " ".join(process.cmdline())
+    except (psutil.NoSuchProcess, psutil.ZombieProcess):
+        return ""
 
 
 def reference(path: Path) -> list[bytes]:
@@ -102,11 +116,11 @@ def test_nothing_is_left_behind(numbers: list[signal.Signals], code: int, said: 
     try:
 
         def nodes() -> int:
-            return sum(" node" in " ".join(each.cmdline()) for each in running(family(process)))
+            return sum(" node" in line(each) for each in running(family(process)))
 
         awaited(lambda: nodes() == len(os.sched_getaffinity(0)), "a node for each core")
         children = family(process)
-        lines = [" ".join(each.cmdline()) for each in running(children)]
+        lines = [line(each) for each in running(children)]
         assert sum("tasksprint coordinator --id" in line for line in lines) == 3, "ps shows the cluster"
         assert sum("tasksprint client" in line for line in lines) == 1
         assert list(temporary.iterdir()), "what must go is there"
