@@ -14,6 +14,7 @@ import pytest
 from tasksprint.cli import following
 from tasksprint.cli.commands import Failure, run_program
 from tasksprint.cli.following import STILL_S, Outcome, Stillness, ended_badly, hint
+from tasksprint.view.operations import JobSpec
 from tasksprint.wire import messages as wire
 
 CALM = {"unplaceable": [], "held_back": False, "idle": "", "events": 5, "answered": 5}
@@ -64,7 +65,8 @@ class Scripted:
         return self.updates.pop(0) if len(self.updates) > 1 else self.updates[0]
 
     async def answer(self, make: Any) -> bytes:
-        self.asked.append(make(1).what)
+        message = make(1)
+        self.asked.append(message.what if isinstance(message, wire.StatusRequest) else "program")
         status = self.statuses.pop(0) if len(self.statuses) > 1 else self.statuses[0]
         if isinstance(status, Failure):
             raise status
@@ -83,6 +85,14 @@ class Scripted:
 def _at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(following, "STILL_S", 0)
     monkeypatch.setattr(following, "PROGRESS_MS", 0)
+
+
+def test_a_program_that_is_refused_is_not_followed_by_its_job() -> None:
+    script = Scripted([], [Failure("the program x is refused: it has another hash")])
+    spec = JobSpec("name", ["s"], ["n"], b"{}", 1, "x")
+    with pytest.raises(Failure, match="the program x is refused"):
+        asyncio.run(following.submit(script, "j", spec, b"program"))  # type: ignore[arg-type]
+    assert script.asked == ["program"]
 
 
 @pytest.mark.usefixtures("_at_once")

@@ -30,7 +30,7 @@ from tasksprint.coordinator import effects
 from tasksprint.coordinator.copies import Copies
 from tasksprint.coordinator.effects import Effect
 from tasksprint.coordinator.pending import Pending
-from tasksprint.coordinator.requests import HeldWatch, Waiting, status_answer
+from tasksprint.coordinator.requests import HeldWatch, Waiting, no_such_job, status_answer
 from tasksprint.paxos import Replica, Timing
 from tasksprint.paxos.messages import AnyMessage, AnyRecord, Decided
 from tasksprint.view import Changed, Diverged, Machine
@@ -177,7 +177,7 @@ class Coordinator:
     def message(self, link: int, message: wire.ToCoordinator, now_ms: int) -> None:
         self.now_ms = now_ms
         if isinstance(message, wire.StatusRequest) and message.what == "self":
-            self._send(link, wire.Answer(message.request, "", json.dumps(self.status()).encode()))
+            self._answer(link, message, "", json.dumps(self.status()).encode())
         elif isinstance(message, wire.GetProgram):
             self._program_part(link, message)
         elif not self.leading:
@@ -242,28 +242,26 @@ class Coordinator:
 
     def _put_program(self, link: int, message: wire.PutProgram) -> None:
         operation = ProgramChunk(message.hash, message.part, message.parts, message.data)
-        self._offer(operation, lambda: self._send(link, wire.Answer(message.request, "", b"")))
+        self._offer(
+            operation, lambda: self._answer(link, message, self.machine.why_refused(message.hash, message.part))
+        )
 
     def _submit(self, link: int, message: wire.SubmitJob) -> None:
-        def answer() -> None:
-            self._send(link, wire.Answer(message.request, "", b""))
-
         if self.machine.job_number(message.job_id) is not None:
-            answer()
+            self._answer(link, message)
         else:
-            self._offer(Submit(message.job_id, message.spec), answer)
+            self._offer(Submit(message.job_id, message.spec), lambda: self._answer(link, message))
 
     def _watch(self, link: int, message: wire.WatchJob) -> None:
         deadline = self.now_ms + limits.POLL_HELD_MS
         self.waiting.watch(self.machine, HeldWatch(link, message.request, message.job_id, message.known, deadline))
 
     def _job_request(self, link: int, message: wire.CancelRequest | wire.CollectedRequest) -> None:
-        if self.machine.job_number(message.job_id) is None:
-            error = f"no job {message.job_id} here; `tasksprint status` lists the jobs"
-            self._send(link, wire.Answer(message.request, error, b""))
-            return
+        """Logged even for a job that we do not know: we may have lost the lead, and the others know it."""
         operation = CancelJob if isinstance(message, wire.CancelRequest) else Collected
-        self._offer(operation(message.job_id), lambda: self._send(link, wire.Answer(message.request, "", b"")))
+        self._offer(
+            operation(message.job_id), lambda: self._answer(link, message, no_such_job(self.machine, message.job_id))
+        )
 
     def _status(self, link: int, message: wire.StatusRequest) -> None:
         self._next_read += 1
@@ -422,8 +420,7 @@ class Coordinator:
             read = self._reads.pop(token, None)
             if read is not None:
                 link, message = read
-                error, data = status_answer(self.machine, self.status(), message.what)
-                self._send(link, wire.Answer(message.request, error, data))
+                self._answer(link, message, *status_answer(self.machine, self.status(), message.what))
         self._ready_reads = waiting
 
     # --- effects ------------------------------------------------------------------------------------
@@ -492,6 +489,9 @@ class Coordinator:
         while self._held and self._held[0][0] <= self._durable:
             _, to, message = self._held.popleft()
             self._effects.append(effects.SendPeer(to, message))
+
+    def _answer(self, link: int, message: wire.Request, error: str = "", data: bytes = b"") -> None:
+        self._send(link, wire.Answer(message.request, error, data))
 
     def _send(self, link: int, message: wire.FromCoordinator) -> None:
         self._effects.append(effects.Send(link, message))

@@ -205,6 +205,12 @@ class Waiting:
         return list(links)
 
 
+def no_such_job(machine: Machine, job_id: str) -> str:
+    """The error of a request that names a job; empty when the job is here."""
+    here = machine.job_number(job_id) is not None
+    return "" if here else f"no job {job_id} here; `tasksprint status` lists the jobs"
+
+
 def status_answer(machine: Machine, coordinator: dict[str, object], what: str) -> tuple[str, bytes]:
     """(error, JSON) of a status request, as of what is applied; `coordinator`: what the leader says of itself."""
     kind, _, rest = what.partition(":")
@@ -217,6 +223,6 @@ def status_answer(machine: Machine, coordinator: dict[str, object], what: str) -
     if kind not in ("job", "why") or (kind == "why" and not task.isdecimal()):
         return f"unknown status request {what!r}", b""
     if number is None:
-        return f"no job {job_id} here; `tasksprint status` lists the jobs", b""
+        return no_such_job(machine, job_id), b""
     answer = machine.status_job(number) if kind == "job" else machine.why(number, int(task))
     return "", json.dumps(answer).encode()

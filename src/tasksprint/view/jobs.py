@@ -8,6 +8,7 @@ from tasksprint.limits import (
     ERROR_BYTES,
     FINISHING_MS,
     JOBS_KEPT,
+    MIB,
     NAME_CHARS,
     PROGRAM_BYTES,
     PROGRAM_CHUNK_BYTES,
@@ -21,6 +22,7 @@ from tasksprint.view.world import World
 
 # --- programs ---------------------------------------------------------------------------------------
 
+TOO_LARGE = f"its files, packed, take more than {PROGRAM_BYTES // MIB} MiB: name large files by their paths instead"
 NOT_YET_USED = 1 << 62  # Program.ended of a program that is being put, or whose submit is to come
 
 
@@ -28,20 +30,24 @@ def program_chunk(world: World, chunk: ProgramChunk) -> None:
     """Chunks come in order; one that came before changes nothing."""
     program = world.programs.get(chunk.hash)
     if program is None:
-        if chunk.part != 0 or not 1 <= chunk.parts <= PROGRAM_BYTES // PROGRAM_CHUNK_BYTES * 2:
-            world.refuse("program chunk")
+        if chunk.part != 0:
+            world.refuse_program(chunk.hash, "program chunk", "its first part is not here any more: submit again")
+            return
+        if not 1 <= chunk.parts <= PROGRAM_BYTES // PROGRAM_CHUNK_BYTES * 2:
+            world.refuse_program(chunk.hash, "program chunk", TOO_LARGE)
             return
         drop_spare_programs(world)
         program = world.programs[chunk.hash] = Program([], chunk.parts, ended=NOT_YET_USED)
     if program.complete or chunk.part < len(program.parts):
         return
     if chunk.part != len(program.parts) or chunk.parts != program.expected:
-        world.refuse("program chunk")
+        expected = f"part {len(program.parts) + 1} of {program.expected} is the next"
+        world.refuse_program(chunk.hash, "program chunk", f"{expected}, not {chunk.part + 1} of {chunk.parts}")
         return
     program.parts.append(chunk.data)
     if sum(map(len, program.parts)) > PROGRAM_BYTES:
         del world.programs[chunk.hash]
-        world.refuse("program too large")
+        world.refuse_program(chunk.hash, "program too large", TOO_LARGE)
         return
     if len(program.parts) == program.expected:
         complete_program(world, chunk.hash, program)
@@ -51,9 +57,14 @@ def complete_program(world: World, name: str, program: Program) -> None:
     whole = b"".join(program.parts)
     if hashlib.sha256(whole).hexdigest() != name:
         del world.programs[name]
-        world.refuse("program hash")
+        world.refuse_program(name, "program hash", "what has arrived has another hash: submit again")
         return
     program.parts, program.complete = [whole], True
+
+
+def has_chunk(world: World, name: str, part: int) -> bool:
+    program = world.programs.get(name)
+    return program is not None and (program.complete or part < len(program.parts))
 
 
 def drop_spare_programs(world: World) -> None:

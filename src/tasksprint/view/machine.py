@@ -160,6 +160,13 @@ class Machine:
         program = self.world.programs.get(name)
         return program.parts[0] if program is not None and program.complete else None
 
+    def why_refused(self, name: str, part: int) -> str:
+        """Why a chunk of this program, of an entry since the last take(), is not here; empty when it is."""
+        if jobs.has_chunk(self.world, name, part):
+            return ""
+        why = self.world.changed.programs_refused.get(name, "others have taken its place: submit again")
+        return f"the program {name[:12]} is refused: {why}"
+
     # --- for people --------------------------------------------------------------------------------
 
     def status_cluster(self) -> dict[str, Any]:

@@ -36,6 +36,7 @@ class Changed:
     started: list[int] = field(default_factory=list)
     ended: list[int] = field(default_factory=list)  # no scheduler is needed any more: finishing, or over
     restarted: list[int] = field(default_factory=list)
+    programs_refused: dict[str, str] = field(default_factory=dict)  # hash → why its last chunk was not taken
 
 
 class World:
@@ -93,6 +94,11 @@ class World:
         log.append((self.index, change))
         client.number = self.index
         self.changed.clients.add(client.id)
+
+    def refuse_program(self, name: str, why: str, text: str) -> None:
+        """`text` is for the person who brings the program."""
+        self.changed.programs_refused[name] = text
+        self.refuse(why)
 
     def touch(self, job: JobState) -> None:
         job.changed = self.index

@@ -260,6 +260,7 @@ ToCoordinator = (
     RegisterClient | Poll | Alive | SendReports | LeaveCluster | GetProgram
     | PutProgram | SubmitJob | WatchJob | CancelRequest | CollectedRequest | StatusRequest | SchedulerLog
 )
+Request = PutProgram | SubmitJob | CancelRequest | CollectedRequest | StatusRequest  # answered with an Answer
 FromCoordinator = Registered | View | Unregistered | NotLeader | ProgramPart | Answer | JobUpdate
 ToSupplier = Fetch | StopFetch | GetLog | Ping
 FromSupplier = Piece | Chunk | Gone | Pong
