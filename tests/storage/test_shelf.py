@@ -1,3 +1,4 @@
+import threading
 from pathlib import Path
 
 import pytest
@@ -105,11 +106,29 @@ def test_a_dropped_result_takes_the_tasks_folder_with_it_and_nothing_else(tmp_pa
     shelf.put(1, "job", 8, 1, result(f=digest_file(tmp_path / "loose")))
     (tmp_path / "tasks" / "7.1" / "scratch").write_text("left by the node")
     shelf.drop(1, 7, 1)
+    shelf.remover.settle()
     assert [path.name for path in (tmp_path / "tasks").iterdir()] == ["7.2"]
     shelf.drop(1, 8, 1)
+    shelf.remover.settle()
     assert not (tmp_path / "loose").exists()
     shelf.drop_job(1)
+    shelf.remover.settle()
     assert list((tmp_path / "tasks").iterdir()) == []
+
+
+def test_who_drops_does_not_wait_for_the_file_system(tmp_path: Path) -> None:
+    shelf = Shelf(tmp_path / "shelf", 1_000)
+    busy, over = threading.Event(), threading.Event()
+    shelf.remover._thread.submit(lambda: (busy.set(), over.wait(20)))  # a file system that takes its time
+    assert busy.wait(20)
+    made = made_file(tmp_path, 7, 1, b"f")
+    shelf.put(1, "job", 7, 1, result(f=made))
+    shelf.drop_job(1)
+    assert shelf.get(1, 7, 1) is None
+    assert made.path is not None and made.path.exists()
+    over.set()
+    shelf.close()
+    assert not made.path.parent.exists(), "what was asked for is done before the end"
 
 
 def test_above_the_limit_the_largest_go_to_disk_and_read_the_same(tmp_path: Path) -> None:
@@ -129,6 +148,7 @@ def test_above_the_limit_the_largest_go_to_disk_and_read_the_same(tmp_path: Path
         assert (piece.value is None) == (piece.path is not None)
     shelf.drop_job(1)
     assert shelf.memory == 0
+    shelf.remover.settle()
     assert [path.name for path in (tmp_path / "shelf").iterdir()] == ["index"]
 
 
@@ -176,6 +196,19 @@ def test_results_with_files_are_found_again(tmp_path: Path) -> None:
     shelf = Shelf(tmp_path / "shelf", 100_000)
     shelf.drop_job(5)
     assert Shelf(tmp_path / "shelf", 100_000).held() == []
+
+
+def test_what_an_earlier_life_kept_is_dropped_by_the_name_that_it_is_offered_under(tmp_path: Path) -> None:
+    shelf = Shelf(tmp_path / "shelf", 100_000)
+    for task in (1, 2):
+        shelf.put(5, "job", task, 1, result(f=made_file(tmp_path, task, 1, b"file")))
+    shelf.close()
+    again = Shelf(tmp_path / "shelf", 100_000)
+    again.drop_held([("job", 2, 1), ("another", 1, 1), ("job", 1, 7)])
+    assert again.get(5, 2, 1) is None and again.get(5, 1, 1) is not None
+    again.close()
+    assert [path.name for path in (tmp_path / "tasks").iterdir()] == ["1.1"]
+    assert [name for name, _ in Shelf(tmp_path / "shelf", 100_000).held()] == [("job", 1, 1)]
 
 
 def test_a_file_that_changed_or_went_is_not_offered(tmp_path: Path) -> None:

@@ -9,6 +9,8 @@ again can offer it (`held`).  The index is not synced, since a result that is lo
 is offered must be the one that was made.  So a file must have the size and time of change of then, and after a restart
 of the machine, when that proves nothing, its digest as well.  Results of values alone are not in the index: they are
 small, and cheaper made again.
+
+What is dropped is forgotten at once; its files go later (`remover`).
 """
 
 from __future__ import annotations
@@ -16,9 +18,8 @@ from __future__ import annotations
 import hashlib
 import heapq
 import os
-import shutil
 import stat
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -26,6 +27,7 @@ from tasksprint import codec
 from tasksprint.limits import MIB
 from tasksprint.storage import shelf_index
 from tasksprint.storage.errors import StorageError
+from tasksprint.storage.remover import Remover
 from tasksprint.wire.results import Piece, Result
 
 SPILL_MIN_BYTES = 1_024  # a smaller value costs more as a file than it frees
@@ -101,6 +103,7 @@ class Shelf:
         self._limit = memory_limit
         self._kept: dict[AttemptId, _Kept] = {}
         self._jobs: dict[int, set[AttemptId]] = {}
+        self.remover = Remover()
         self._heap: list[tuple[int, int, AttemptId, str]] = []  # largest first, then oldest; may name what is gone
         self._sequence = 0
         folder.mkdir(parents=True, exist_ok=True)
@@ -133,26 +136,32 @@ class Shelf:
 
     def drop(self, job: int, task: int, attempt: int) -> None:
         """Nobody wants it any more: its memory, its files and the task's folder around them go."""
-        name = (job, task, attempt)
-        kept = self._kept.get(name)
-        if kept is None:
-            return
-        self._forget(name)
-        for path in kept.spilled:
-            path.unlink(missing_ok=True)
-        for piece in kept.result.pieces.values():
-            if piece.is_file and piece.path is not None:
-                _remove(piece.path, f"{task}.{attempt}")
+        if (job, task, attempt) in self._kept:
+            self.remover.remove(self._let_go((job, task, attempt)))
+
+    def drop_held(self, results: Iterable[tuple[str, int, int]]) -> None:
+        """Drops results that an earlier life kept, by the names under which they are `held`."""
+        names = {
+            (kept.indexed.job_id, kept.indexed.task, kept.indexed.attempt): name
+            for name, kept in self._kept.items()
+            if kept.indexed is not None
+        }
+        for held in results:
+            if held in names:
+                self.drop(*names[held])
 
     def drop_job(self, job: int) -> None:
+        paths: list[Path] = []
         for name in sorted(self._jobs.get(job, ())):
-            self.drop(*name)
+            paths += self._let_go(name)
+        self.remover.remove(paths)
 
     def file_of(self, folder: Path, name: str) -> Path:
         """See `file_in`."""
         return file_in(folder, name)
 
     def close(self) -> None:
+        self.remover.close()
         self._index.close()
 
     # --- inside ---------------------------------------------------------------------------------------
@@ -178,6 +187,14 @@ class Shelf:
                     self._sequence += 1
                     heapq.heappush(self._heap, (-piece.size, self._sequence, name, key))
         return kept
+
+    def _let_go(self, name: AttemptId) -> list[Path]:
+        """Forget it; what is to be removed for it."""
+        kept = self._kept[name]
+        self._forget(name)
+        files = [piece.path for piece in kept.result.pieces.values() if piece.is_file and piece.path is not None]
+        around = f"{name[1]}.{name[2]}"
+        return kept.spilled + list(dict.fromkeys(_task_folder(path, around) or path for path in files))
 
     def _forget(self, name: AttemptId) -> None:
         kept = self._kept.pop(name)
@@ -218,13 +235,9 @@ class Shelf:
             self.memory -= piece.size
 
 
-def _remove(path: Path, task_folder: str) -> None:
-    """The task's folder when the file lies in one, else the file."""
-    folder = next((parent for parent in path.parents if parent.name == task_folder), None)
-    if folder is not None:
-        shutil.rmtree(folder, ignore_errors=True)
-    else:
-        path.unlink(missing_ok=True)
+def _task_folder(path: Path, name: str) -> Path | None:
+    """The folder of that name in which the file lies, directly or not."""
+    return next((parent for parent in path.parents if parent.name == name), None)
 
 
 def _indexed(job: int, job_id: str, task: int, attempt: int, result: Result) -> shelf_index.Put | None:
