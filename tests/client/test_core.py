@@ -372,6 +372,36 @@ def test_results_of_an_earlier_life_are_offered_and_served_when_they_are_wanted(
     assert list(desk.client.jobs[JOB].results) == [(1, 1)]
 
 
+def test_results_of_an_earlier_life_that_nobody_wants_are_dropped_once() -> None:
+    held = [(Held(job, task, 1, b"r" * 16, 1), result()) for job, task in ((JOB_ID, 1), (JOB_ID, 2), ("over", 3))]
+    desk = Desk(held=held)
+    desk.connect()
+    desk.hear(wire.Registered(1, 7))
+    desk.hear(wire.View(8, 0, True, [INFO], more=True))
+    assert not desk.did(effects.DropLeftovers), "the part is not whole yet"
+    desk.index = 8
+    desk.view(Keep(JOB, 1, 1), whole=True)
+    assert desk.did(effects.DropLeftovers) == [effects.DropLeftovers((JOB_ID,), ((JOB_ID, 2, 1), ("over", 3, 1)))]
+    desk.view(INFO, whole=True)
+    assert desk.did(effects.DropResult) == [effects.DropResult(JOB, 1, 1)]
+    assert not desk.did(effects.DropLeftovers), "what this life makes is dropped one by one"
+
+
+def test_a_client_that_is_dead_before_it_heard_what_is_wanted_offers_it_again() -> None:
+    desk = Desk(held=[(Held(JOB_ID, 1, 1, b"r" * 16, 1), result())])
+    desk.connect()
+    desk.hear(wire.Registered(1, 7))
+    desk.did()
+    desk.hear(wire.Unregistered("me"))
+    (register,) = desk.sent(wire.RegisterClient)
+    assert isinstance(register, wire.RegisterClient)
+    assert [each.task for each in register.held] == [1]
+    desk.hear(wire.Registered(2, 9))
+    desk.view(INFO, Keep(JOB, 1, 1), whole=True)
+    assert desk.did(effects.DropLeftovers) == [effects.DropLeftovers((JOB_ID,), ())]
+    assert desk.client.jobs[JOB].results
+
+
 def test_a_client_that_goes_waits_for_the_clusters_word() -> None:
     desk = Desk()
     desk.join(assign(1))

@@ -19,7 +19,9 @@ from tasksprint.client.job_log import JobLog
 from tasksprint.client.programs_at_hand import ProgramsAtHand
 from tasksprint.programs.keeper import Keeper
 from tasksprint.storage.programs import content_hash, pack_program
+from tasksprint.storage.shelf import digest_file
 from tasksprint.wire.messages import ProgramPart
+from tasksprint.wire.results import Result
 
 FULL = OSError(errno.ENOSPC, "No space left on device")
 
@@ -119,3 +121,30 @@ def test_program_files_that_cannot_be_kept_are_used_all_the_same(tmp_path: Path)
     with mock.patch.object(Path, "read_bytes", side_effect=FULL):
         programs.unpacked(name, tmp_path / "three", told.append)
     assert told[1:] == ["", f"cannot read the job's program files: {FULL}"]
+
+
+def test_what_an_earlier_life_left_of_jobs_that_are_over_goes_but_for_their_logs(tmp_path: Path) -> None:
+    for job in ("over", "goes-on"):
+        for name in ("tasks/1.1/out", "fetched/1", "log"):
+            path = tmp_path / "jobs" / job / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(name)
+    (tmp_path / "jobs" / "empty").mkdir()
+    (tmp_path / "trash" / "half-gone").mkdir(parents=True)
+
+    async def story() -> None:
+        agent = Agent(Config("test", b"s" * 32, ["k1:1"], tmp_path, ("127.0.0.1", 0), 1, []))
+        kept = Result(b"r" * 16, {"out": digest_file(tmp_path / "jobs" / "over" / "tasks" / "1.1" / "out")}, 1)
+        agent.shelf.put(5, "over", 1, 1, kept)
+        agent._do_drop_leftovers(effects.DropLeftovers(("goes-on",), (("over", 1, 1),)))
+        assert not (tmp_path / "jobs" / "over" / "tasks").exists(), "at once: the job may begin here in a moment"
+        assert agent.shelf.get(5, 1, 1) is None
+        agent.keeper.close()
+        agent.shelf.close()
+        os.close(agent._lock)
+
+    asyncio.run(story())
+    left = sorted(str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*") if path.is_file())
+    of_jobs = [path for path in left if path.startswith(("jobs", "trash"))]
+    assert of_jobs == ["jobs/goes-on/fetched/1", "jobs/goes-on/log", "jobs/goes-on/tasks/1.1/out", "jobs/over/log"]
+    assert not (tmp_path / "jobs" / "empty").exists() and not (tmp_path / "trash").exists()

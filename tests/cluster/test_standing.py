@@ -18,6 +18,7 @@ from tests.cluster import jobs
 from tests.cluster.test_run import reference
 
 from tasksprint.cli.local import free_ports
+from tasksprint.storage import shelf_index
 
 pytestmark = pytest.mark.cluster
 TASKSPRINT = [sys.executable, "-m", "tasksprint"]
@@ -235,6 +236,29 @@ def test_a_client_joins_gets_work_and_hands_it_back(standing: Standing, gate: Pa
     assert twin.returncode == 1 and "in use" in said and len(said.splitlines()) == 1
     again.send_signal(signal.SIGTERM)
     assert again.wait(PATIENCE_S) == 0
+
+
+def test_a_client_that_was_away_when_a_job_ended_lets_its_results_go_when_it_is_back(standing: Standing) -> None:
+    job_id = standing.command(
+        "submit", "wordcount", str(jobs.text(standing.work / "text", 60_000)), "--detach"
+    ).stdout.strip()
+    awaited(lambda: standing.job(job_id)["state"] == "finishing", "its outputs wait to be collected")
+    folder = standing.folder / "first"
+
+    def held() -> list[str]:
+        return [put.job_id for put in shelf_index.read(folder / "results" / "index").puts]
+
+    assert list((folder / "jobs" / job_id / "tasks").rglob("*")), "and this client holds them"
+    assert job_id in held()
+    first = standing.processes[3]
+    first.kill()
+    first.wait()
+    standing.command("cancel", job_id)
+    standing.client("first")
+    awaited(lambda: not list((folder / "jobs").glob(f"{job_id}/[!l]*")), "its folders go")
+    awaited(lambda: not (folder / "trash").exists(), "wholly")
+    assert not held(), "and nothing of it is offered again"
+    standing.command("submit", str(TALKER), "tasks=2")
 
 
 def test_a_coordinator_that_gets_sigterm_ends_and_comes_back(standing: Standing) -> None:

@@ -21,6 +21,7 @@ from tasksprint.sim.checkers.feeding import Feeding
 from tasksprint.sim.checkers.kills import Kills
 from tasksprint.sim.checkers.leader_log import LeaderLog
 from tasksprint.sim.checkers.leaders import Leaders
+from tasksprint.sim.checkers.leftovers import Leftovers
 from tasksprint.sim.checkers.order import Order
 from tasksprint.sim.checkers.promises import Promises
 from tasksprint.sim.checkers.quorum import Quorum
@@ -130,6 +131,22 @@ def test_chosen() -> None:
         checker.applied(at, 2, b"x", b"")
     with fails("chosen"):
         checker.applied(at, 3, b"c", b"")
+
+
+def test_leftovers() -> None:
+    """One client holds a result of a job that runs, then of one that is over; one that is down may hold anything."""
+    state = SimpleNamespace(state="running")
+    shadow = SimpleNamespace(job_number={"job": 1}.get, job=lambda number: state)
+    holds = SimpleNamespace(name="client a", running=True, shelf={("job", 1, 1): None})
+    down = SimpleNamespace(name="client b", running=False, shelf={("job", 1, 1): None, ("gone", 1, 1): None})
+    cluster = SimpleNamespace(clients=[holds, down], shadow=shadow)
+    Leftovers().finish(cluster)
+    state.state = "done"
+    with fails("leftovers"):
+        Leftovers().finish(cluster)
+    state.state, down.running = "running", True
+    with fails("leftovers"):
+        Leftovers().finish(cluster)
 
 
 def test_quorum() -> None:

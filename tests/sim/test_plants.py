@@ -32,6 +32,7 @@ SEEDS = {
     "forgotten-promise": 0,
     "install-forgets-promise": 1,
     "late-message-cuts": 0,
+    "leftovers-kept": 110,
     "longest-log-wins": 5,
     "minority-decides": 0,
     "offered-outlives-session": 1,

@@ -20,7 +20,7 @@ from typing import Any
 from tasksprint import limits
 from tasksprint.client import effects
 from tasksprint.client.core import Client
-from tasksprint.client.folder import Trace, client_id, remove_all_but_log
+from tasksprint.client.folder import Trace, client_id, remove_all_but_log, set_aside
 from tasksprint.client.job_log import JobLog
 from tasksprint.client.programs_at_hand import ProgramsAtHand
 from tasksprint.client.records import AttemptId, PieceId
@@ -96,6 +96,7 @@ class Agent:
             effects.DropResult: self._do_drop,
             effects.DropFetched: self._do_drop_fetched,
             effects.DropJob: self._do_drop_job,
+            effects.DropLeftovers: self._do_drop_leftovers,
             effects.Left: self._do_left,
         }
         self.turns = Turns(performers)
@@ -430,10 +431,8 @@ class Agent:
         self.shelf.drop(effect.job, effect.task, effect.attempt)
 
     def _do_drop_fetched(self, effect: effects.DropFetched) -> None:
-        path = effect.piece.path
-        if path is not None:
-            with contextlib.suppress(OSError):
-                path.unlink()
+        if effect.piece.path is not None:
+            self.shelf.remover.remove([effect.piece.path])
 
     def _do_drop_job(self, effect: effects.DropJob) -> None:
         self.shelf.drop_job(effect.job)
@@ -444,6 +443,12 @@ class Agent:
         folder = self.job_folder(effect.job_id)
         if folder.exists():
             self.loop.run_in_executor(None, remove_all_but_log, folder)
+
+    def _do_drop_leftovers(self, effect: effects.DropLeftovers) -> None:
+        with contextlib.suppress(OSError):  # what cannot be tidied up now is there at the next start
+            trash = set_aside(self.config.folder, effect.jobs)
+            self.shelf.drop_held(effect.results)
+            self.shelf.remover.remove([trash])
 
     def _do_left(self, effect: effects.Left) -> None:
         self.end("left the cluster")

@@ -29,7 +29,7 @@ from collections import deque
 from tasksprint import limits
 from tasksprint.client import effects
 from tasksprint.client.effects import Effect
-from tasksprint.client.records import Job
+from tasksprint.client.records import AttemptId, Job
 from tasksprint.client.session import Session
 from tasksprint.client.slots import Slots
 from tasksprint.view.operations import Held
@@ -53,7 +53,8 @@ class Client(Slots):
         session = Session(client, nonce, address, slots, labels, coordinators, now_ms)
         super().__init__(client, slots, session, now_ms)
         self.leaving = False
-        self._kept: list[tuple[Held, Result]] = held or []
+        self._kept: list[tuple[Held, Result]] = held or []  # by an earlier life, until we know what is wanted of it
+        self._swept = False  # what nobody wants of it is dropped
         self._partial: list[AnyChange] = []  # of a part that comes in several messages
         self.session.dial(now_ms)
 
@@ -134,8 +135,6 @@ class Client(Slots):
             for change in changes:
                 self._change(change)
             self.session.known = view.number
-            if view.whole:
-                self._kept = []
 
     # --- what changed in the view -----------------------------------------------------------------------
 
@@ -183,10 +182,23 @@ class Client(Slots):
                 self._end_attempt(job, attempt_id)
             for task, attempt in [r for r in job.results if (number, *r) not in kept and (number, *r) not in named]:
                 self._drop(job, task, attempt)
+        if not self._swept:
+            self._sweep(kept)
+
+    def _sweep(self, wanted: set[AttemptId]) -> None:
+        """The first whole part of this life names what the cluster still wants of the earlier one's results.
+
+        What it does not want now it never will: a task whose result did not count is made again under another attempt.
+        """
+        unwanted = []
         for held, result in self._kept:
-            kept_job = self.numbers.get(held.job_id)
-            if kept_job is not None and (kept_job, held.task, held.attempt) in kept:
-                self.jobs[kept_job].results[(held.task, held.attempt)] = result
+            number = self.numbers.get(held.job_id, 0)
+            if (number, held.task, held.attempt) in wanted:
+                self.jobs[number].results[held.task, held.attempt] = result
+            else:
+                unwanted.append((held.job_id, held.task, held.attempt))
+        self._kept, self._swept = [], True
+        self._effects.append(effects.DropLeftovers(tuple(self.numbers), tuple(unwanted)))
 
     def _job_ended(self, job: Job) -> None:
         number, job_id = job.info.job, job.info.job_id

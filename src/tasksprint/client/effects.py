@@ -154,6 +154,17 @@ class DropJob:
 
 
 @dataclass(frozen=True, slots=True)
+class DropLeftovers:
+    """Asked for once, early: forget what an earlier life of this client left here and nobody wants any more.
+
+    That is everything of jobs that are not named, and these results of whatever job.
+    """
+
+    jobs: tuple[str, ...]  # ids of the jobs that go on
+    results: tuple[tuple[str, int, int], ...]  # (job id, task, attempt)
+
+
+@dataclass(frozen=True, slots=True)
 class Left:
     """The cluster has taken note that this client goes."""
 
@@ -173,5 +184,6 @@ Effect = (
     | DropResult
     | DropFetched
     | DropJob
+    | DropLeftovers
     | Left
 )

@@ -6,6 +6,7 @@ import contextlib
 import json
 import secrets
 import shutil
+from collections.abc import Collection
 from pathlib import Path
 
 
@@ -38,6 +39,23 @@ def remove_all_but_log(folder: Path) -> None:
             elif entry.name != "log":
                 with contextlib.suppress(OSError):
                     entry.unlink()
+
+
+def set_aside(folder: Path, going_on: Collection[str]) -> Path:
+    """Moves what an earlier life left of any other job than these, but for its log; returns where, to be removed.
+
+    Moved at once and removed later, because a job that begins a moment after this must find its folder free.
+    """
+    trash = folder / "trash"
+    trash.mkdir(mode=0o700, exist_ok=True)
+    for job in list((folder / "jobs").glob("*")):
+        if job.name not in going_on and job.is_dir() and not job.is_symlink():
+            for entry in [entry for entry in job.iterdir() if entry.name != "log"]:
+                with contextlib.suppress(OSError):
+                    entry.rename(trash / secrets.token_hex(8))
+            with contextlib.suppress(OSError):  # the log is in it
+                job.rmdir()
+    return trash
 
 
 class Trace:

@@ -145,6 +145,10 @@ class ClientHost(Process):
             case effects.DropJob():
                 for shelf_id in [s for s in self.shelf if s[0] == effect.job_id]:
                     del self.shelf[shelf_id]
+            case effects.DropLeftovers():
+                for shelf_id in [s for s in self.shelf if s[0] not in effect.jobs or s in effect.results]:
+                    self.world.counters.hit("leftover dropped")
+                    del self.shelf[shelf_id]
             case effects.Left():
                 self.world.counters.hit("client left")
                 self.cluster.left(self)

@@ -9,6 +9,7 @@ then goes through a snapshot and back, and is what the checkers of the view look
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from tasksprint import limits
@@ -25,6 +26,7 @@ from tasksprint.sim.checkers.feeding import Feeding
 from tasksprint.sim.checkers.kills import Kills
 from tasksprint.sim.checkers.leader_log import LeaderLog
 from tasksprint.sim.checkers.leaders import Leaders
+from tasksprint.sim.checkers.leftovers import Leftovers, leftovers
 from tasksprint.sim.checkers.order import Order
 from tasksprint.sim.checkers.promises import Promises
 from tasksprint.sim.checkers.quorum import Quorum
@@ -52,13 +54,14 @@ if TYPE_CHECKING:
 
 SAFETY_US = 12 * SECOND_US
 ENDS_US = 40 * SECOND_US  # after the heal, every job has ended
+HEARD_US = 15 * SECOND_US  # ... and every client that runs has found a leader and heard of it
 CONVERGE_US = 10 * limits.ELECTION_MS * MS_US
 
 
 def cluster_checkers() -> list[Checker]:
     return [
         Chosen(), Quorum(), Leaders(), Promises(), Acceptance(), LeaderLog(), Order(), Digests(), Bounds(), Synced(),
-        ClusterTime(), Deaths(), Attempts(), Decisions(), Sessions(), Kills(), Feeding(), State(),
+        ClusterTime(), Deaths(), Attempts(), Decisions(), Sessions(), Kills(), Feeding(), State(), Leftovers(),
     ]  # fmt: skip
 
 
@@ -126,6 +129,7 @@ class Cluster:
         healed = self._heal()
         self._until(lambda: all(one.ended is not None for one in self.submitters), ENDS_US, "a job has not ended")
         self._until(lambda: self._converged(healed), CONVERGE_US, "the healed coordinators do not converge")
+        self._wait(lambda: not leftovers(self), HEARD_US)
         for submitter in self.submitters:
             submitter.judge()
         self.watch.tell("finish", self)
@@ -172,13 +176,18 @@ class Cluster:
         """Equal up to now; ticks go on for ever."""
         return min(host.applied_index for host in healed) >= len(self.truth.chosen) - 3
 
-    def _until(self, done: object, within_us: int, complaint: str) -> None:
-        assert callable(done)
+    def _until(self, done: Callable[[], bool], within_us: int, complaint: str) -> None:
+        if not self._wait(done, within_us):
+            raise Violation("liveness", f"{complaint}: {self._describe()}")
+
+    def _wait(self, done: Callable[[], bool], within_us: int) -> bool:
+        """Whether it was so in time."""
         deadline_us = self.world.now_us + within_us
         while not done():
             if self.world.now_us >= deadline_us:
-                raise Violation("liveness", f"{complaint}: {self._describe()}")
+                return False
             self.world.run(self.world.now_us + 50 * MS_US)
+        return True
 
     def _describe(self) -> str:
         parts = [

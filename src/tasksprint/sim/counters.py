@@ -54,6 +54,7 @@ EXPECTED: dict[str, str] = {
     "third attempt": "a task ran for the third time",
     "result lost": "a client lost a result that it held",
     "results kept over restart": "a client came back with what it held",
+    "leftover dropped": "a client came back with a result that nobody wanted any more",
     "results gone after restart": "a client came back without",
     "client crashed": "a client was killed",
     "client left": "a client handed its work back",

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from tasksprint.client.core import Client
+from tasksprint.client.effects import DropLeftovers
 from tasksprint.client.session import Session
 from tasksprint.coordinator import effects
 from tasksprint.coordinator.copies import Copies
@@ -114,6 +116,17 @@ def session_kept_after_death(patch: Patch) -> None:
         return expired
 
     patch.wrap(Session, "expired", make)
+
+
+@plant("leftovers-kept", "a client that starts again keeps on its shelf what nobody wants any more")
+def leftovers_kept(patch: Patch) -> None:
+    def make(old: Old) -> Old:
+        def take(self: Client) -> list[Any]:
+            return [effect for effect in old(self) if not isinstance(effect, DropLeftovers)]
+
+        return take
+
+    patch.wrap(Client, "take", make)
 
 
 @plant("sent-before-durable", "the coordinator lets messages go that wait for a write")
