@@ -21,6 +21,7 @@ from tasksprint.wire import messages as wire
 Reply = wire.Answer | wire.JobUpdate
 _Kind = TypeVar("_Kind", wire.Answer, wire.JobUpdate)
 TURN_MS = 1_500  # an answer takes this long at most where there is a leader (POLL_HELD_MS and a round)
+TRY_S = (limits.HANDSHAKE_MS + TURN_MS) / 1000  # no try of one coordinator can take longer
 
 
 class Asking:
@@ -70,24 +71,28 @@ class Asking:
 
     async def _ask(self, make: Callable[[int], wire.ToCoordinator]) -> Reply:
         loop = asyncio.get_running_loop()
-        deadline = loop.time() + self.patience_ms / 1000
+        patience, spent = self.patience_ms / 1000, 0.0
         pause = limits.RECONNECT_MIN_MS
         while True:
             self._next += 1
+            began, reply, trouble = loop.time(), None, None
             try:
-                async with asyncio.timeout_at(deadline):
+                async with asyncio.timeout(patience - spent):
                     reply = await self._try(make(self._next), self._next)
             except (LinkError, TimeoutError) as error:
-                self._note(error, late=loop.time() >= deadline)
-                reply = None
+                trouble = error
+            spent += min(loop.time() - began, TRY_S)  # not what the machine has slept meanwhile
+            if trouble is not None:
+                self._note(trouble, late=spent >= patience)
             if len(self._refused) == len(set(self.coordinators)):
                 raise Failure("; ".join(f"{address}: {self.trouble[address]}" for address in sorted(self._refused)))
             if isinstance(reply, wire.Answer | wire.JobUpdate):
                 return reply
-            if loop.time() >= deadline:
+            if spent >= patience:
                 raise Failure(self._nobody())
             self._turn(reply)
-            await asyncio.sleep(pause / 1000)
+            await asyncio.sleep(min(pause / 1000, patience - spent))
+            spent += pause / 1000
             pause = min(2 * pause, limits.RECONNECT_MAX_MS // 2)
 
     async def _try(self, message: wire.ToCoordinator, request: int) -> Reply | wire.NotLeader:
