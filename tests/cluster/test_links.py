@@ -25,6 +25,11 @@ pytestmark = pytest.mark.cluster
 Job = tuple[JobSpec, bytes]
 Proof = Callable[[], Awaitable[None]]
 REDUCES = 3
+SHOTS_MAX = 5
+
+
+class Missed(Exception):
+    """The fault was another one than was meant: the machine was too slow.  The shot is repeated."""
 
 
 def _word_count(folder: Path) -> Job:
@@ -94,8 +99,8 @@ async def _short(wired: Wires, job: str) -> Proof:
 
     async def proof() -> None:
         after = await wired.first()
-        assert after is not None
-        assert after["incarnation"] == before["incarnation"], "its session went on"
+        if after is None or after["incarnation"] != before["incarnation"]:
+            raise Missed("the cut has outlasted the client's time")  # each time? then its session does not go on
         _, made_again = await wired.again(job)
         assert made_again == 0, "what it held stayed its own"
 
@@ -133,12 +138,17 @@ def test_a_client_loses_the_leader_for_a_while(make: Callable[[Path], Job], tmp_
             at = wired.at
             expected = contents(await at.end(await at.start(spec, program)))
             for fault in (_short, _long):
-                job = await at.start(spec, program)
-                seen = await at.middle(job, at_least=5)
-                assert 0 < seen.done < seen.started
-                proof = await fault(wired, job)
-                assert contents(await at.end(job)) == expected, fault.__name__
-                await proof()
+                for shot in range(1, SHOTS_MAX + 1):
+                    job = await at.start(spec, program)
+                    seen = await at.middle(job, at_least=5)
+                    assert 0 < seen.done < seen.started
+                    proof = await fault(wired, job)
+                    assert contents(await at.end(job)) == expected, fault.__name__
+                    try:
+                        await proof()
+                        break
+                    except Missed:
+                        assert shot < SHOTS_MAX
 
     uvloop.run(asyncio.wait_for(story(), 3 * PATIENCE_S))
 
