@@ -2,7 +2,11 @@
 
    The two sides share one job.  `begin` fills it in and posts `wanted`; the thread writes, sets the result, then
    `ended`, then makes `event` readable.  Whoever sees `ended` (with acquire) sees the result.  So the owner may look
-   at `ended` without a system call, or wait for `event`, and finds nothing new at worst; nothing is ever missed. */
+   at `ended` without a system call, or wait for `event`, and finds nothing new at worst; nothing is ever missed.
+
+   An owner that will look by itself sets `silent`, and is spared the wake-up.  When it wants one after all, it clears
+   `silent` and then looks at `ended`; the thread sets `ended` and then looks at `silent`.  Both pairs are sequentially
+   consistent, so at least one of the two sees what the other has done. */
 
 #ifndef TASKSPRINT_SYNCER_H
 #define TASKSPRINT_SYNCER_H
@@ -38,6 +42,7 @@ typedef struct {
     int error;
     double seconds;
     int ended;
+    int silent; /* no event for a write that succeeds */
 } SyncThread;
 
 static double syncer_now(void)
@@ -92,7 +97,10 @@ static void *syncer_run(void *argument)
         double begun = syncer_now();
         self->error = syncer_write(self);
         self->seconds = syncer_now() - begun;
-        __atomic_store_n(&self->ended, 1, __ATOMIC_RELEASE);
+        int failed = self->error;
+        __atomic_store_n(&self->ended, 1, __ATOMIC_SEQ_CST);
+        if (!failed && __atomic_load_n(&self->silent, __ATOMIC_SEQ_CST))
+            continue;
         while (write(self->event, &one, sizeof one) < 0 && errno == EINTR)
             ;
     }
@@ -143,7 +151,12 @@ static void syncer_begin(SyncThread *self, int file, int64_t offset, const char 
 
 static int syncer_ended(const SyncThread *self)
 {
-    return __atomic_load_n(&self->ended, __ATOMIC_ACQUIRE);
+    return __atomic_load_n(&self->ended, __ATOMIC_SEQ_CST);
+}
+
+static void syncer_show(SyncThread *self, int wanted)
+{
+    __atomic_store_n(&self->silent, !wanted, __ATOMIC_SEQ_CST);
 }
 
 static int syncer_error(const SyncThread *self)
@@ -167,6 +180,7 @@ static void syncer_clear(SyncThread *self)
 static void syncer_wait(SyncThread *self)
 {
     struct pollfd event = {self->event, POLLIN, 0};
+    syncer_show(self, 1);
     while (!syncer_ended(self)) {
         poll(&event, 1, -1);
         if (!syncer_ended(self))
@@ -203,6 +217,7 @@ static void syncer_begin(SyncThread *self, int file, int64_t offset, const char 
 static int syncer_ended(const SyncThread *self) { return 1; }
 static int syncer_error(const SyncThread *self) { return ENOSYS; }
 static double syncer_seconds(const SyncThread *self) { return 0; }
+static void syncer_show(SyncThread *self, int wanted) {}
 static void syncer_clear(SyncThread *self) {}
 static void syncer_wait(SyncThread *self) {}
 static void syncer_free(SyncThread *self) {}

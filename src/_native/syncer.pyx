@@ -18,6 +18,7 @@ cdef extern from "syncer.h" nogil:
     int syncer_ended(const SyncThread *thread)
     int syncer_error(const SyncThread *thread)
     double syncer_seconds(const SyncThread *thread)
+    void syncer_show(SyncThread *thread, int wanted)
     void syncer_clear(SyncThread *thread)
     void syncer_wait(SyncThread *thread)
     void syncer_free(SyncThread *thread)
@@ -62,6 +63,10 @@ cdef class Syncer:
             return None
         self.data = None
         return syncer_error(self.thread), syncer_seconds(self.thread)
+
+    def show(self, bint wanted):
+        self.check()
+        syncer_show(self.thread, wanted)
 
     def clear(self):
         self.check()

@@ -28,6 +28,7 @@ CLIENT_TIMEOUT_MS: Final = 1_500  # of cluster time, unheard: the client is dead
 CLIENT_SWITCH_MS: Final = CLIENT_TIMEOUT_MS // 2  # no fresh answer for this long: try the next coordinator
 POLL_HELD_MS: Final = 500  # a poll without news is answered after this long: a sign of life from the leader
 SPARE_MS: Final = 5  # loaded: a follower that the quorum does not need gets entries this often, many at once
+FOLLOW_MS: Final = 10  # a follower applies what is decided this much later, many entries at once
 WARM_FEED_MS: Final = 50  # events gather this long for copies of schedulers that do not decide
 GATHER_MS: Final = 2  # loaded: operations, reports and writes gather for up to this long
 CANCEL_GRACE_MS: Final = 200  # a node has this long to answer `cancel`, then its group is killed

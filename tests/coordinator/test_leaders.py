@@ -136,6 +136,7 @@ def test_when_the_parted_copy_must_lead_a_new_generation_begins() -> None:
     incarnation = trio.join(leader)
     _, _, changes = trio.poll(leader, incarnation)
     followers = [id for id in (1, 2, 3) if id != leader.id]
+    trio.later(500)  # until they have applied it, too
     for odd in followers:  # whoever leads next has another opinion from now on
         copy = trio.cores[odd].copies.copies[1]
         trio.cores[odd].scheduler_failed(1, copy.copy, "killed", nonsense=False, now_ms=trio.now)

@@ -89,6 +89,32 @@ def test_nothing_is_missed_when_results_are_taken_early(syncer, file):
     assert not syncer.result()
 
 
+def test_an_end_that_need_not_show_does_not_until_it_is_wanted(syncer, file):
+    syncer.show(False)
+    for i in range(50):
+        syncer.begin(file, i, b"x")
+        while (result := syncer.result()) is None:
+            pass
+        assert result[0] == 0
+    assert not readable(syncer, 20)
+    syncer.begin(file, 50, b"y")
+    syncer.wait()
+    assert syncer.result()[0] == 0, "waiting works all the same"
+    syncer.show(False)
+    assert write(syncer, -1, 0, b"x")[0] == errno.EBADF, "a failure shows"
+    for i in range(200):  # wanted while it is under way, or just behind it: seen, or shown
+        syncer.show(False)
+        syncer.begin(file, i, b"z")
+        syncer.show(True)
+        if syncer.result() is None:
+            assert readable(syncer)
+            syncer.clear()
+            while syncer.result() is None:
+                assert readable(syncer)
+                syncer.clear()
+    assert os.pread(file, 300, 0) == b"z" * 200
+
+
 def test_one_write_at_a_time_of_bytes(syncer, file):
     syncer.begin(file, 0, b"x")
     with pytest.raises(RuntimeError, match="under way"):
@@ -113,7 +139,8 @@ def test_a_closed_one_has_no_thread_and_no_descriptor(syncer, file):
         os.fstat(event)
     if before:
         assert before - set(os.listdir("/proc/self/task"))
-    for call in (syncer.fileno, syncer.result, syncer.clear, syncer.wait, lambda: syncer.begin(0, 0, b"")):
+    begin, show = lambda: syncer.begin(0, 0, b""), lambda: syncer.show(True)
+    for call in (syncer.fileno, syncer.result, syncer.clear, syncer.wait, begin, show):
         with pytest.raises(ValueError, match="closed"):
             call()
 

@@ -40,6 +40,7 @@ SEEDS = {
     "old-session-accepted": 25,
     "own-unsynced-counts": 0,
     "promise-not-recovered": 0,
+    "quiet-for-ever": 0,
     "reply-before-sync": 0,
     "reports-not-repeated": 3,
     "result-never-rerun": 1,

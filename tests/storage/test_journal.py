@@ -259,3 +259,59 @@ def test_after_a_failed_sync_nothing_is_durable_any_more(tmp_path: Path, monkeyp
     assert isinstance(failure, JournalFailed)
     assert "free or mend the disk" in str(failure)
     assert recovered(tmp_path)[0] == [b"good"]
+
+
+# --- writes that nobody waits for --------------------------------------------------------------------------
+
+
+def ended(desk: Desk) -> None:
+    """The block that is under way is on the disk; nobody has looked yet."""
+    syncer = desk.journal._syncer
+    assert syncer is not None
+    syncer.wait()
+
+
+def test_a_quiet_write_is_on_the_disk_before_anybody_asks(tmp_path: Path) -> None:
+    desk = Desk(tmp_path)
+    desk.put(b"first")
+    desk.append(b"quiet", quiet=True)
+    ended(desk)
+    assert desk.durable == [1], "nobody was told"
+    desk.journal.look()
+    assert desk.durable == [1, 2]
+    desk.journal.look()
+    assert desk.durable == [1, 2]
+    desk.die()
+    assert recovered(tmp_path)[0] == [b"first", b"quiet"]
+
+
+def test_who_looks_while_it_is_under_way_is_told_at_its_end(tmp_path: Path) -> None:
+    desk = Desk(tmp_path)
+    for _ in range(200):  # some are found durable, some show later
+        desk.append(b"quiet", quiet=True)
+        desk.journal.look()
+        desk.settle()
+    assert desk.durable == list(range(1, 201))
+    desk.die()
+
+
+def test_a_write_that_is_waited_for_tells_of_the_quiet_ones_before_it(tmp_path: Path) -> None:
+    desk = Desk(tmp_path)
+    for _ in range(100):
+        desk.append(b"quiet", quiet=True)
+        desk.append(b"quiet, too", quiet=True)
+        desk.put(b"loud")
+    assert desk.durable[-1] == 300
+    desk.append(b"the last", quiet=True)
+    desk.die()
+    assert len(recovered(tmp_path)[0]) == 301, "closing waits for it"
+
+
+def test_a_quiet_write_that_fails_is_told_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    desk = Desk(tmp_path)
+    with monkeypatch.context() as patch:
+        Power(patch).cut_after(0)
+        desk.append(b"quiet", quiet=True)
+        desk.until(lambda: bool(desk.failures))
+    assert desk.durable == []
+    desk.journal.close()

@@ -299,7 +299,8 @@ class Copies:
         if copy is None or copy.state != "good":
             return
         self._compare(copy)
-        self.advance(job)
+        if self.leading or copy.paused:  # a warm copy is fed now and then, many events at once
+            self.advance(job)
 
     def _compare(self, copy: Copy) -> None:
         """Move what is decided out of the way; as far as both streams go, their digests must be equal."""

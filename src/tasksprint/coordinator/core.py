@@ -4,9 +4,10 @@ The shell calls the methods with what happened and the time, then `take()` and p
 Nothing in here waits, reads a clock or touches a socket, so the simulator runs the very same object.
 
 The shell's duties:
-- `advance(now_ms)` at the latest at `next_wake()`; `take()` after every turn in which anything was called.
-- `written(write, now_ms)` when the Write or Rotate of that number, and all before, is durable.  Messages that
-  depend on a write stay inside until then.
+- `advance(now_ms)` at the latest at `next_wake()`; `take()` after every turn in which anything was called, again and
+  again until it gives nothing: what others wait for comes first, what it brings about in here afterwards.
+- `written(write, now_ms)` when the Write or Rotate of that number, and all before, is durable (outbox.py).  Messages
+  that depend on a write stay inside until then.
 - links are numbers that the shell makes up; `link_closed` when one is gone.
 
 How an operation goes through: `_offer` puts it among the pending; `take` proposes them as one slot, at once when
@@ -15,24 +16,26 @@ operation hangs on the slot's index (`_after`): while we lead the ballot in whic
 there is what we proposed; when we lose the lead, whoever waits is told to ask the next coordinator.
 
 Only a leader whose own Begin is applied serves anybody: by then it has applied all that was acknowledged before.
+
+A follower applies what is decided a little later, many entries at a time (`_behind`): nobody waits for it, while the
+leader does wait for the next acceptance.  Whoever leads applies at once, and first what it is behind.
 """
 
 from __future__ import annotations
 
 import json
-from collections import deque
 from collections.abc import Callable, Iterable
-
-import msgspec
 
 from tasksprint import limits
 from tasksprint.coordinator import effects
 from tasksprint.coordinator.copies import Copies
 from tasksprint.coordinator.effects import Effect
+from tasksprint.coordinator.outbox import Outbox, encoded
 from tasksprint.coordinator.pending import Pending
+from tasksprint.coordinator.reads import Reads
 from tasksprint.coordinator.requests import HeldWatch, Waiting, no_such_job, status_answer
 from tasksprint.paxos import Replica, Timing
-from tasksprint.paxos.messages import AnyMessage, AnyRecord, Decided
+from tasksprint.paxos.messages import AnyMessage, AnyRecord
 from tasksprint.view import Changed, Diverged, Machine
 from tasksprint.view.operations import (
     AnyAction,
@@ -50,7 +53,7 @@ from tasksprint.view.operations import (
 )
 from tasksprint.wire import messages as wire
 
-_record_encoder = msgspec.msgpack.Encoder()
+BEHIND_MAX = 256  # entries: a follower that is behind by more applies them at once
 
 
 class Coordinator:
@@ -91,12 +94,11 @@ class Coordinator:
         self._next_tick = 0
         self._last_tick = now_ms
         self._tick_in_flight = False
-        self._reads: dict[int, tuple[int, wire.StatusRequest]] = {}
-        self._next_read = 0
-        self._ready_reads: list[tuple[int, int]] = []
-        self._held: deque[tuple[int, int, AnyMessage]] = deque()  # (after, to, message)
-        self._durable = 0
+        self._reads = Reads()
+        self._outbox = Outbox()
         self._log_bytes = 0
+        self._behind: list[tuple[int, bytes]] = []  # decided, not yet applied: only while we follow
+        self._apply_at = 0
         self._effects: list[Effect] = []
         for state in self.machine.running_jobs():
             self.copies.start(state.number)
@@ -107,12 +109,12 @@ class Coordinator:
         self.now_ms = now_ms
         for message in messages:
             self.replica.step(source, message, now_ms)
+        self._effects += self._outbox.wanted()  # it may have been the word that was missing beside our own
 
     def written(self, write: int, now_ms: int) -> None:
         self.now_ms = now_ms
-        self._durable = max(self._durable, write)
         self.replica.written(write, now_ms)
-        self._release_held()
+        self._effects += self._outbox.written(write)
 
     def advance(self, now_ms: int) -> None:
         """Time has passed."""
@@ -136,6 +138,8 @@ class Coordinator:
             wake = min(wake, self._next_tick)
         if self._pending.waiting:
             wake = min(wake, self._pending.since_ms + limits.GATHER_MS)
+        if self._behind:
+            wake = min(wake, self._apply_at)
         if self._unfed:
             wake = min(wake, self._feed_at)
         return wake
@@ -264,10 +268,7 @@ class Coordinator:
         )
 
     def _status(self, link: int, message: wire.StatusRequest) -> None:
-        self._next_read += 1
-        if self.replica.read(self._next_read):
-            self._reads[self._next_read] = (link, message)
-        else:
+        if not self._reads.ask(link, message, self.replica.read):
             self._not_leader(link)
 
     _HANDLERS: dict[type, Callable[..., None]] = {
@@ -366,13 +367,20 @@ class Coordinator:
         self._heard.clear()
         self.copies.leadership(False)
         self.copies.operations.clear()
-        links = self.waiting.drop_all()
-        links += [link for link, _ in self._reads.values()]
-        self._reads.clear()
+        links = self.waiting.drop_all() + self._reads.drop_all()
         for link in dict.fromkeys(links):
             self._not_leader(link)
 
     # --- applying -----------------------------------------------------------------------------------
+
+    def _is_late(self) -> bool:
+        """A follower may be behind for so long, and so far."""
+        return self.now_ms >= self._apply_at or len(self._behind) >= BEHIND_MAX
+
+    def _catch_up(self) -> None:
+        behind, self._behind = self._behind, []
+        self._apply(behind)
+        self._look_around()
 
     def _apply(self, committed: list[tuple[int, bytes]]) -> None:
         for index, data in committed:
@@ -411,68 +419,62 @@ class Coordinator:
             if state is not None:
                 self.waiting.job_changed(self.machine, state)
 
-    def _serve_reads(self) -> None:
-        waiting = []
-        for token, index in self._ready_reads:
-            if self.machine.index < index:
-                waiting.append((token, index))
-                continue
-            read = self._reads.pop(token, None)
-            if read is not None:
-                link, message = read
-                self._answer(link, message, *status_answer(self.machine, self.status(), message.what))
-        self._ready_reads = waiting
-
     # --- effects ------------------------------------------------------------------------------------
 
     def take(self) -> list[Effect]:
-        """Everything that has to be done now, in order."""
+        """What has to be done now, in order; the shell calls again until there is nothing."""
         try:
-            while self._turn():
-                pass
+            while not self._effects:
+                if self._behind and self.replica.is_leader:
+                    self._catch_up()
+                elif self._turn():
+                    continue
+                elif self._behind and self._is_late():
+                    self._catch_up()
+                else:
+                    break
         except Diverged as error:
             self._effects.append(effects.Halt(str(error)))
         result, self._effects = self._effects, []
         return result
 
     def _turn(self) -> bool:
-        """One round of: propose, take what Paxos says, apply.  False when nothing moved."""
+        """One round of: propose, take what Paxos says.  False when nothing moved."""
         self._follow_role()
         for operation in self.copies.operations:
             self._offer(operation)
         self.copies.operations.clear()
         self._propose()
         out = self.replica.take()
+        whole = None
         if out.install is not None:
             self._install(*out.install)
             whole = self.replica.compact(*out.install)  # the new segment must say again what was promised and accepted
-            self._effects.append(effects.Rotate(out.write, *out.install, self._encode(whole)))
-        elif out.records:
-            sync = any(type(record) is not Decided for record in out.records)
-            self._effects.append(effects.Write(out.write, self._encode(out.records), sync))
-        for to, message, after in out.messages:
-            if after > self._durable:
-                self._held.append((after, to, message))
-            else:
-                self._effects.append(effects.SendPeer(to, message))
+        if out.records or out.messages or whole:
+            others_decide = self.replica.is_leader and len(self.replica.voters) > 1
+            self._effects += self._outbox.put(out, whole, others_decide=others_decide)
         if out.committed:
-            self._apply(out.committed)
+            if not self._behind:
+                self._apply_at = self.now_ms + limits.FOLLOW_MS
+            self._behind += out.committed
         if out.reads:
-            self._ready_reads += out.reads
-        if self._ready_reads:
-            self._serve_reads()
-        if self.copies.effects:
-            self._effects += self.copies.effects
-            self.copies.effects.clear()
+            self._reads.confirmed(out.reads)
+        self._look_around()
         if self._log_bytes >= limits.SNAPSHOT_EVERY_BYTES:
             self._compact()
         return bool(out.records or out.committed or out.role_changed or self.copies.operations)
 
-    def _encode(self, records: list[AnyRecord]) -> list[bytes]:
-        return [_record_encoder.encode(record) for record in records]
+    def _look_around(self) -> None:
+        """What may be done since the last entry, or the last word of Paxos."""
+        for link, message in self._reads.due(self.machine.index):
+            self._answer(link, message, *status_answer(self.machine, self.status(), message.what))
+        if self.copies.effects:
+            self._effects += self.copies.effects
+            self.copies.effects.clear()
 
     def _install(self, index: int, snapshot: bytes) -> None:
         self.machine = Machine.restore(snapshot)
+        self._behind.clear()  # the snapshot holds it
         self._after.clear()
         self.copies.replace_machine(self.machine)
         self._log_bytes = 0
@@ -483,12 +485,7 @@ class Coordinator:
         snapshot = b"".join(self.machine.snapshot())
         records = self.replica.compact(self.machine.index, snapshot)
         if records:
-            self._effects.append(effects.Rotate(0, self.machine.index, snapshot, self._encode(records)))
-
-    def _release_held(self) -> None:
-        while self._held and self._held[0][0] <= self._durable:
-            _, to, message = self._held.popleft()
-            self._effects.append(effects.SendPeer(to, message))
+            self._effects.append(effects.Rotate(0, self.machine.index, snapshot, encoded(records)))
 
     def _answer(self, link: int, message: wire.Request, error: str = "", data: bytes = b"") -> None:
         self._send(link, wire.Answer(message.request, error, data))

@@ -18,11 +18,18 @@ class Write:
     """Append the records to the journal; call `written(write)` when they, and all before, are durable.
 
     `sync=False`: nothing waits for them, they may go with the next group.
+    `quiet`: they are written at once, but `written` need not be called before an `Await` or a later write asks for it.
     """
 
     write: int
     records: list[bytes]
     sync: bool
+    quiet: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Await:
+    """Call `written` as soon as everything asked for so far is durable: at once, when it is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +122,7 @@ class Halt:
 
 Effect = (
     Write
+    | Await
     | Rotate
     | SendPeer
     | Send

@@ -71,6 +71,7 @@ class CoordinatorServer:
         self.core: Coordinator
         performers: dict[type, Callable[..., None]] = {
             effects.Write: self._do_write,
+            effects.Await: lambda effect: self.journal.look(),
             effects.Rotate: self._do_rotate,
             effects.SendPeer: self._do_send_peer,
             effects.Send: self._do_send,
@@ -139,9 +140,10 @@ class CoordinatorServer:
         """What one turn writes is synced together; alone, the first would go at once and the others wait for it."""
         if not self._writes:
             return
-        records = [record for write in self._writes for record in write.records]
-        self.journal.append(self._writes[-1].write, records, any(write.sync for write in self._writes))
-        self._writes.clear()
+        writes, self._writes = self._writes, []
+        records = [record for write in writes for record in write.records]
+        sync, quiet = any(write.sync for write in writes), all(write.quiet for write in writes)
+        self.journal.append(writes[-1].write, records, sync, quiet=quiet)
 
     def _do_rotate(self, effect: effects.Rotate) -> None:
         """A snapshot that was received goes with its records; one of our own lets the old segments go."""

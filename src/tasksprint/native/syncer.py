@@ -10,6 +10,9 @@ loop gives it away only every few milliseconds.  The compiled thread never asks 
                  or None                 under way.  No system call.
         fileno()                         a descriptor that is readable when a write has ended, until `clear()`.
                                          Clear first, then ask for the result: so nothing is missed.
+        show(wanted)                     whether the end of a write shows at the descriptor; a failure always does.
+                                         Wanted after all while one is under way: ask for the result behind that,
+                                         since what has ended before shows no more
         wait()                           returns when the write that was begun, if any, has ended
         close()                          ... and the thread has ended; again: nothing
 

@@ -40,6 +40,7 @@ class Syncer:
         self._result: tuple[int, float] | None = None
         self._ended = threading.Event()
         self._under_way = False
+        self._shown = True
         self._closed = False
         self._thread = threading.Thread(target=self._run, name="syncer", daemon=True)
         self._thread.start()
@@ -68,6 +69,10 @@ class Syncer:
             return None
         self._under_way = False
         return self._result
+
+    def show(self, wanted: bool) -> None:
+        self._check()
+        self._shown = wanted
 
     def clear(self) -> None:
         self._check()
@@ -98,5 +103,6 @@ class Syncer:
                 error = failure.errno or errno.EIO
             self._result = error, time.perf_counter() - begun
             self._ended.set()
-            with contextlib.suppress(BlockingIOError):  # it is readable anyhow
-                os.write(self._signal, b"1")
+            if self._shown or error:
+                with contextlib.suppress(BlockingIOError):  # it is readable anyhow
+                    os.write(self._signal, b"1")

@@ -50,6 +50,10 @@ class CoordinatorHost(Voter):
         self._numbers: dict[Session, int] = {}
         self._next_link = 0
         self._elections = 0
+        self._asked = 0  # the last write ...
+        self._wanted = 0  # ... that the core must be told of when it, or a later one, is durable ...
+        self._durable = 0  # ... how far the disk is ...
+        self._told = 0  # ... and what the core knows of that
 
     @property
     def replica(self) -> Replica:
@@ -71,6 +75,7 @@ class CoordinatorHost(Voter):
         self._links.clear()
         self._numbers.clear()
         self._elections = 0
+        self._asked = self._wanted = self._durable = self._told = 0
         addresses = {voter: address(voter) for voter in self.truth.voters}
         seed = self.world.between(0, 1 << 40)
         self.core = WatchedCoordinator(
@@ -97,7 +102,19 @@ class CoordinatorHost(Voter):
         self.core.peer(source, (message,), self.now_ms())
 
     def _written(self, number: int) -> None:
-        self.core.written(number, self.now_ms())
+        self._durable = number
+        self._tell_durable()
+
+    def _tell_durable(self) -> None:
+        """As late as the core allows."""
+        if self._told < min(self._wanted, self._durable):
+            self._told = self._durable
+            self.core.written(self._durable, self.now_ms())
+
+    def _ask(self, write: int, *, quiet: bool) -> None:
+        if write:
+            self._asked = write
+            self._wanted = self._wanted if quiet else write
 
     # --- effects -------------------------------------------------------------------------------------
 
@@ -105,8 +122,9 @@ class CoordinatorHost(Voter):
         if self.core.replica.is_leader and self.disk.oldest_unsynced_us() > limits.ELECTION_MS * MS_US // 2:
             self.world.counters.hit("leader resigned")
             self.core.slow_disk(self.now_ms())
-        for effect in self.core.take():
-            self._perform(effect)
+        while todo := self.core.take():
+            for effect in todo:
+                self._perform(effect)
         if self.core.elections > self._elections:
             self._elections = self.core.elections
             self.cluster.elected(self)
@@ -120,10 +138,15 @@ class CoordinatorHost(Voter):
             case effects.Write():
                 for record in effect.records:
                     self.asked.apply(decode_record(record))
+                self._ask(effect.write, quiet=effect.quiet)
                 self.disk.append(effect.write, effect.records)
+            case effects.Await():
+                self._wanted = self._asked
+                self._tell_durable()
             case effects.Rotate():
                 self.world.counters.hit("snapshot taken")
                 self.remodel([decode_record(record) for record in effect.records])
+                self._ask(effect.write, quiet=False)
                 self.disk.rotate(effect.index, effect.snapshot, effect.records, effect.write)
             case effects.Send():
                 session = self._links.get(effect.link)

@@ -11,6 +11,7 @@ from tasksprint.client.session import Session
 from tasksprint.coordinator import effects
 from tasksprint.coordinator.copies import Copies
 from tasksprint.coordinator.core import Coordinator
+from tasksprint.coordinator.outbox import Outbox
 from tasksprint.sim.patch import Patch
 from tasksprint.sim.planting import plant
 from tasksprint.view.operations import Submit
@@ -132,13 +133,21 @@ def leftovers_kept(patch: Patch) -> None:
 @plant("sent-before-durable", "the coordinator lets messages go that wait for a write")
 def sent_before_durable(patch: Patch) -> None:
     def make(old: Old) -> Old:
-        def turn(self: Coordinator) -> bool:
-            moved: bool = old(self)
+        def put(self: Outbox, *arguments: Any, **named: Any) -> list[effects.Effect]:
+            found: list[effects.Effect] = old(self, *arguments, **named)
             while self._held:
                 _, to, message = self._held.popleft()
-                self._effects.append(effects.SendPeer(to, message))
-            return moved
+                found.append(effects.SendPeer(to, message))
+            return found
 
-        return turn
+        return put
 
-    patch.wrap(Coordinator, "_turn", make)
+    patch.wrap(Outbox, "put", make)
+
+
+@plant("quiet-for-ever", "a leader never asks whether what it has written quietly is on its own disk")
+def quiet_for_ever(patch: Patch) -> None:
+    def wanted(self: Outbox) -> list[effects.Effect]:
+        return []
+
+    patch.set(Outbox, "wanted", wanted)

@@ -5,7 +5,8 @@ one synced write and needs nothing of the interpreter (native/syncer.py).  While
 wait, and go together as the next one when it has ended (group commit: the load sets the size of the groups, and an
 idle journal adds no wait).  The syncer's end shows as a readable descriptor; then `on_durable` is called with the
 number of the last write.  A loop that is too busy to look there finds out when it appends again, so that the disk does
-not wait for the loop's next turn; the telling does.
+not wait for the loop's next turn; the telling does.  A `quiet` write goes the same way, but wakes nobody at its end:
+`look` asks for that.
 
 What is slow goes on errands (`_Errand`): a new segment, a snapshot that was received, the end of a rotation.  Each is a
 thread of its own, for as long as it takes; meanwhile appends wait as behind a block.  So the loop never waits for
@@ -56,6 +57,7 @@ SYNCS_KEPT = 1_024  # durations that the median is made of
 class _Write:
     number: int
     records: list[bytes]
+    quiet: bool = False
     snapshot: tuple[int, bytes] | None = None
 
 
@@ -133,6 +135,7 @@ class Journal:
         self._told = 0  # ... that `on_durable` was called with
         self._durations: deque[float] = deque(maxlen=SYNCS_KEPT)
         self._under_way: _Block | _Errand | None = None
+        self._quiet = False  # the end of the block that is under way will not show
         self._rotation: _Rotation | None = None  # its snapshot is being written
         self._failed: Exception | None = None
         self._failure_told = False
@@ -169,12 +172,20 @@ class Journal:
         loop.add_reader(self._syncer.fileno(), self._synced)
 
     def append(
-        self, write: int, records: list[bytes], sync: bool = True, snapshot: tuple[int, bytes] | None = None
+        self,
+        write: int,
+        records: list[bytes],
+        sync: bool = True,
+        snapshot: tuple[int, bytes] | None = None,
+        quiet: bool = False,
     ) -> None:
-        """`write` grows.  `snapshot` (index, state): durable before the records, and in force together with them."""
+        """`write` grows.  `snapshot` (index, state): durable before the records, and in force together with them.
+
+        `quiet`: `on_durable` may be called for it as late as for a later write that is not, or at the next `look`.
+        """
         assert write > self._last
         self._last = write
-        job = _Write(write, records, snapshot)
+        job = _Write(write, records, quiet, snapshot)
         if not sync:
             self._held.append(job)
             return
@@ -203,6 +214,11 @@ class Journal:
         self._rotations += 1
         errand = _Errand(lambda: self._segments.write_snapshot(snapshot_index, snapshot), self._snapshot_written)
         self._push(_Rotation(snapshot_index, list(records), write, done, errand))
+
+    def look(self) -> None:
+        """Somebody waits for what was appended quietly: `on_durable` is called now, or as soon as it is durable."""
+        self._show()
+        self._tell()
 
     @property
     def rotating(self) -> bool:
@@ -285,7 +301,7 @@ class Journal:
             self._waiting += self._held
             self._held.clear()
         self._waiting.append(job)
-        self._collect()
+        self._show()
         self._go_on()
 
     def _go_on(self) -> None:
@@ -298,9 +314,16 @@ class Journal:
             elif self._rotation is job.rotation:
                 self._end_rotation(job.rotation)
 
+    def _show(self) -> None:
+        """From now on the end of what is under way shows; what has ended counts."""
+        if self._quiet and self._syncer is not None:
+            self._quiet = False
+            self._syncer.show(True)
+        self._collect()
+
     def _begin_group(self, last: _Write) -> None:
         """With all that waits behind it, up to GROUP_BYTES, a snapshot, or a job of another kind."""
-        records = last.records
+        records, quiet = last.records, last.quiet and self._told == self._durable
         if self._waiting and last.snapshot is None:
             records = list(records)
             size = sum(map(len, records))
@@ -309,6 +332,7 @@ class Journal:
                 if not isinstance(job, _Write):
                     break
                 last = job
+                quiet = quiet and job.quiet
                 self._waiting.popleft()
                 records += last.records
                 size += sum(map(len, last.records))
@@ -316,6 +340,9 @@ class Journal:
             block = self._segments.block(records)
             self._under_way = _Block(last.number, records, len(block))
             assert self._syncer is not None
+            if quiet != self._quiet:
+                self._quiet = quiet
+                self._syncer.show(not quiet)
             self._syncer.begin(self._segments.descriptor, self._segments.end, block)
         else:
             snapshot, number = last.snapshot, last.number

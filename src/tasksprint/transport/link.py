@@ -3,7 +3,8 @@
 Writing: `send` only appends to a list.  The first `send` of a loop turn asks the loop to call `_flush`, which joins
 everything that was sent since and hands it to the transport in one write: a thousand small messages cost one system
 call.  Who knows where its turn ends calls `gather` and `flush` instead.  A user that sends much (over FLUSH_BYTES) is
-flushed at once, so that the transport can say `paused` before more is built.
+flushed at once, so that the transport can say `paused` before more is built.  While nothing waits in the transport the
+bytes go straight to the socket: a transport writes when its loop comes round, and somebody waits for them.
 
 Back-pressure: `backlog` counts what the other side's socket has not taken.  Above HIGH_BYTES `paused` is true and
 `on_pause` is called; below LOW_BYTES `on_drain` follows.  Who sends in bulk stops at `paused`.  Who cannot stop
@@ -94,8 +95,8 @@ class Link(asyncio.Protocol):
 
     __slots__ = (
         "_closing", "_decoder", "_ended", "_flushing", "_full", "_gathered", "_gathered_bytes", "_handlers",
-        "_handshake", "_kinds", "_loop", "_reason", "_refused", "_timer", "_transport", "_up", "data", "kind",
-        "paused", "sender",
+        "_handshake", "_kinds", "_loop", "_reason", "_refused", "_socket", "_timer", "_transport", "_up", "data",
+        "kind", "paused", "sender",
     )  # fmt: skip
 
     def __init__(
@@ -109,6 +110,7 @@ class Link(asyncio.Protocol):
         self._ended = ended
         self._decoder = FrameDecoder(HANDSHAKE_BYTES)
         self._transport: asyncio.Transport | None = None
+        self._socket = -1  # its descriptor, where bytes may go straight to it
         self._timer: asyncio.TimerHandle | None = None
         self._gathered: list[bytes] = []
         self._gathered_bytes = 0
@@ -210,6 +212,7 @@ class Link(asyncio.Protocol):
             return
         self._transport.set_write_buffer_limits(high=HIGH_BYTES, low=LOW_BYTES)
         _set_options(self._transport)
+        self._socket = _descriptor(self._transport)
         if _is_connected_to_itself(self._transport):
             self.abort(NOBODY)
             return
@@ -247,6 +250,7 @@ class Link(asyncio.Protocol):
 
     def connection_lost(self, error: Exception | None) -> None:
         self._end(_lost(error) if not self._decoder.pending else f"{_lost(error)}, in the middle of a message")
+        self._socket = -1
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -309,8 +313,18 @@ class Link(asyncio.Protocol):
             self.abort(f"{self.backlog} bytes wait to be read by the other side, the limit is {LINK_BUFFER_BYTES}")
 
     def _write(self, data: bytes) -> None:
-        if data and self._transport is not None:
-            self._transport.write(data)
+        transport = self._transport
+        if not data or transport is None:
+            return
+        if self._socket >= 0 and not transport.get_write_buffer_size() and not transport.is_closing():
+            try:
+                sent = os.write(self._socket, data)
+            except OSError:
+                sent = 0  # it is full, or broken: the transport finds that out, and says so
+            if sent == len(data):
+                return
+            data = data[sent:]
+        transport.write(data)
 
     def _end(self, reason: str) -> None:
         """The first reason is the one that counts."""
@@ -337,6 +351,14 @@ def _set_options(transport: asyncio.Transport) -> None:
     if connection is not None and connection.family in (socket.AF_INET, socket.AF_INET6):
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+
+
+def _descriptor(transport: asyncio.Transport) -> int:
+    """-1 where what is written is not what goes over the wire."""
+    connection = transport.get_extra_info("socket")
+    if connection is None or transport.get_extra_info("sslcontext") is not None:
+        return -1
+    return int(connection.fileno())
 
 
 def _is_connected_to_itself(transport: asyncio.Transport) -> bool:

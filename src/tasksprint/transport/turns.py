@@ -1,8 +1,9 @@
 """The turns of a daemon: what its pure core wants done is performed once a turn of the loop.
 
-Everything that happens is told to the core at once, followed by `soon`.  The next turn takes all that the core wants
-and hands each effect to its performer, in order, so that a thousand messages cost one round of effects, not a
-thousand; then links that were written to send it in one write each; then the one timer is set to the core's next wish.
+Everything that happens is told to the core at once, followed by `soon`.  The next turn takes what the core wants and
+hands each effect to its performer, in order, so that a thousand messages cost one round of effects, not a thousand;
+then links that were written to send it in one write each.  So it goes on until the core wants nothing more: what
+others wait for comes first.  At last the one timer is set to the core's next wish.
 
 An effect that raises is a defect: it ends the turn, and the loop's exception handler ends the daemon, since the core
 believes that all it has asked for was done.
@@ -23,7 +24,7 @@ class Core(Protocol):
     now_ms: int
 
     def take(self) -> Iterable[object]:
-        """Everything that has to be done now, in order."""
+        """What has to be done now, in order; asked again until there is nothing."""
         ...
 
     def next_wake(self) -> int:
@@ -37,7 +38,7 @@ class Turns:
     """Made inside a running loop; `begin`, then `soon` after each call of the core, and `close`."""
 
     def __init__(self, performers: Mapping[type, Callable[[Any], None]], performed: Callable[[], None] | None = None):
-        """`performed` is called after the effects of a turn, before its messages leave."""
+        """`performed` is called after each round of effects, when its messages have left."""
         self._loop = asyncio.get_running_loop()
         self._performers = dict(performers)
         self._performed = performed
@@ -79,13 +80,14 @@ class Turns:
         now_ms = self.now_ms()
         core, performers = self._core, self._performers
         core.now_ms = now_ms
-        for effect in core.take():
-            performers[type(effect)](effect)
-        if self._performed is not None:
-            self._performed()
-        for link in self._written:
-            link.flush()
-        self._written.clear()
+        while effects := core.take():
+            for effect in effects:
+                performers[type(effect)](effect)
+            for link in self._written:
+                link.flush()
+            self._written.clear()
+            if self._performed is not None:
+                self._performed()
         self._set_timer(now_ms)
 
     def _set_timer(self, now_ms: int) -> None:
