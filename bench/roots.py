@@ -1,7 +1,7 @@
 """Quality of the multiple root finder on problems with known roots, in one process.
 
     python bench/roots.py --problems FILE [--seeds 30] [--budget 1.0] [--json] [--no-polish] [--peers]
-                          [--method search|multistart|uniform] [--only id,id,...]
+                          [--method search|multistart|uniform] [--only id,id,...] [--resume LINES]
 
 FILE has the format of roots/problems.json. For each problem, over the seeds: rr (mean share of the roots found), sr
 (share of the runs that found all), spurious points, evaluations, the answers. A point counts for a root when its sum of
@@ -10,6 +10,7 @@ squared residuals is at most 1e-5 and it lies within the problem's delta; near n
 `--budget 0.1` gives a tenth of each problem's evaluations. `--method multistart` starts the same polish from uniform
 random points, without populations; `uniform` is the whole search with uniform random samples instead of unsearched
 places. `--peers` runs scipy's hybr from random starts and its differential evolution, repeated, at the same budget.
+`--resume LINES` appends each problem's result to that file as it is known, and takes up what stands there already.
 """
 
 from __future__ import annotations
@@ -191,6 +192,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--no-polish", action="store_true", help="the paper's operators only")
     parser.add_argument("--method", choices=["search", "multistart", "uniform"], default="search")
     parser.add_argument("--peers", action="store_true", help="scipy beside it, at the same budget")
+    parser.add_argument("--resume", type=Path, help="a file of results so far, a line each: kept, and added to")
     parser.add_argument("--only", default="", help="ids of problems, with commas")
     return parser.parse_args()
 
@@ -206,12 +208,14 @@ def main() -> None:
         "polish": not options.no_polish,
         "methods": {},
     }
+    past = Past(options.resume, {key: report[key] for key in ("seeds", "budget", "polish")})
     for name, find in finders(options).items():
         rows = []
         for row in problems:
             if wanted and row["id"] not in wanted:
                 continue
-            rows.append(assess(row, find, options.seeds, options.budget))
+            rows.append(past.of(name, row) or assess(row, find, options.seeds, options.budget))
+            past.keep(name, rows[-1])
             if not options.json:
                 show(name, rows[-1])
         report["methods"][name] = {"summary": summary(rows), "problems": rows}
@@ -219,6 +223,26 @@ def main() -> None:
             print(name, json.dumps(report["methods"][name]["summary"]), flush=True)
     if options.json:
         print(json.dumps(report))
+
+
+class Past:
+    """Results of an earlier run that was broken off, a line each; of this very kind of run only."""
+
+    def __init__(self, place: Path | None, kind: dict[str, Any]) -> None:
+        self.place, self.kind = place, kind
+        self.rows: dict[tuple[str, str], dict[str, Any]] = {}
+        for line in place.read_text().splitlines() if place and place.exists() else ():
+            kept = json.loads(line)
+            if kept["kind"] == kind:
+                self.rows[kept["method"], kept["row"]["id"]] = kept["row"]
+
+    def of(self, method: str, row: dict[str, Any]) -> dict[str, Any] | None:
+        return self.rows.get((method, row["id"]))
+
+    def keep(self, method: str, row: dict[str, Any]) -> None:
+        if self.place and (method, row["id"]) not in self.rows:
+            with self.place.open("a") as lines:
+                lines.write(json.dumps({"method": method, "kind": self.kind, "row": row}) + "\n")
 
 
 def show(name: str, row: dict[str, Any]) -> None:

@@ -26,7 +26,7 @@ class Player:
 
     def __init__(self, args, seed, *, lose=(), save_every=0):
         self.random = random.Random(seed)
-        self.lose, self.save_every = set(lose), save_every
+        self.lose, self.lost, self.save_every = set(lose), set(), save_every
         self.lines, self.pieces, self.released, self.finished, self.log = [], {}, set(), None, []
         self.node = RootNode.__new__(RootNode)
         self.node.log = self.log.append
@@ -80,26 +80,19 @@ class Player:
             ready = [
                 number
                 for number, action in self.waiting.items()
-                if all(task in self.pieces for task, _ in action.get("prerequisites", []))
+                if all(task in self.pieces or task in self.lost for task, _ in action.get("prerequisites", []))
             ]
             number = self.random.choice(ready)
             action = self.waiting.pop(number)
-            if number in self.lose:
-                error = {"event": "task_failed", "task": number, "name": action["name"], "error": "lost"}
-                self.ends[number] = error
-                for other in [other for other, each in self.waiting.items() if self.needs(each, number)]:
-                    self.lose.add(other)
-                    self.pieces[number] = {}
+            if number in self.lose or any(task in self.lost for task, _ in action.get("prerequisites", [])):
+                self.ends[number] = {"event": "task_failed", "task": number, "name": action["name"], "error": "lost"}
+                self.lost.add(number)
             else:
                 self.run(number, action)
             while self.next_end in self.ends and self.finished is None:
                 self.event(self.ends.pop(self.next_end))
                 self.next_end += 1
         return self.finished
-
-    @staticmethod
-    def needs(action, number):
-        return any(task == number for task, _ in action.get("prerequisites", []))
 
 
 @pytest.fixture(scope="module")

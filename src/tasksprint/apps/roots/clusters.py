@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from operator import sub
 from typing import Any
 
 Piece = dict[str, Any]
@@ -27,7 +28,7 @@ def cells_of(dimensions: int, count: int) -> list[Piece]:
 
 
 def distance(one: Sequence[float], two: Sequence[float]) -> float:
-    return max(abs(a - b) for a, b in zip(one, two, strict=True))
+    return float(max(map(abs, map(sub, one, two))))
 
 
 def closeness(problem: Piece) -> float:
@@ -45,7 +46,9 @@ def same_root(root: Piece, other: Piece, close: float) -> bool:
     if "signs" in root and "signs" in other and root["signs"] != other["signs"]:
         return root["kind"] != other["kind"] and distance(root["at"], other["at"]) <= SAME
     sharp = all(one["kind"] == "crossing" and one["multiplicity"] == 1 for one in (root, other))
-    reach = close if "unjudged" in (root["kind"], other["kind"]) else SAME if sharp else BLURRED
+    reach = SAME if sharp else BLURRED
+    if "unjudged" in (root["kind"], other["kind"]):
+        reach = max(root.get("blur", SAME), other.get("blur", SAME))
     return distance(root["at"], other["at"]) <= reach
 
 

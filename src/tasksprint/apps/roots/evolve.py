@@ -21,10 +21,11 @@ from tasksprint.native import genome
 Words = NDArray[Any]
 Rows = NDArray[np.int64]
 
+BLOCK = 32  # rows whose distances to all others are kept in the processor's cache
 MATES = 3  # nearest neighbours that a parent may mate with
 FLIPS = 1.25  # expected per child
 REACH_MIN = 1e-3  # flips at the scale of the spread times this, at least
-REACH_MAX, REACH_ALONE = 1.0, 4.0  # and at most: without a polish to end the work, populations may widen again
+REACH_MAX = 1.0  # and at most
 WINDOW = 8  # bits below the highest that flip
 MATING, CHOICE, MUTATION, ALONE = 11, 12, 13, 14  # purposes of random streams
 
@@ -74,20 +75,23 @@ def neighbours(units: Array, count: int, among: Array | None = None, rows: Rows 
     """
     others = units if among is None else among
     rows = np.arange(len(units)) if rows is None else rows
-    wanted = units[rows]
-    distances = np.abs(wanted[:, None, 0] - others[None, :, 0])
-    for axis in range(1, units.shape[1]):
-        np.maximum(distances, np.abs(wanted[:, None, axis] - others[None, :, axis]), out=distances)
-    if among is None:
-        distances[np.arange(len(rows)), rows] = np.inf
+    columns = np.ascontiguousarray(others.T)
     count = max(1, min(count, len(others) - (among is None)))
-    if count == 1:
-        order = np.argmin(distances, axis=1)[:, None]
-        return order, np.take_along_axis(distances, order, axis=1)
-    some = np.sort(np.argpartition(distances, count - 1, axis=1)[:, :count], axis=1)
-    near = np.take_along_axis(distances, some, axis=1)
-    order = np.argsort(near, axis=1, kind="stable")
-    return np.take_along_axis(some, order, axis=1), np.take_along_axis(near, order, axis=1)
+    near, away = np.empty((len(rows), count), dtype=np.int64), np.empty((len(rows), count))
+    for begin in range(0, len(rows), BLOCK):
+        part = slice(begin, begin + BLOCK)
+        wanted = units[rows[part]]
+        distances = np.abs(wanted[:, :1] - columns[0])
+        for axis in range(1, len(columns)):
+            np.maximum(distances, np.abs(wanted[:, axis : axis + 1] - columns[axis]), out=distances)
+        index = np.arange(len(wanted))
+        if among is None:
+            distances[index, rows[part]] = np.inf
+        for place in range(count):
+            nearest = np.argmin(distances, axis=1)
+            near[part, place], away[part, place] = nearest, distances[index, nearest]
+            distances[index, nearest] = np.inf
+    return near, away
 
 
 def flip_window(distance: float, bits: int) -> tuple[int, int]:
@@ -154,13 +158,10 @@ def close_in(
     target: float,
     allowance: int,
     variation: Variation,
-    alone: bool = False,
 ) -> tuple[Array, Array, float]:
     """A small population that evolves into one place: tournaments, averages, flips at a scale that adapts.
 
     The scale is a share of the population's own spread: more when many children are worth keeping, less when few are.
-    When the operators are `alone`, each coordinate has its own scale, and the spread may grow: along a narrow valley a
-    population would contract long before it is there.
 
     Ends at the target size, at its allowance, at the resolution of the bits, or when generations bring nothing.
     Returns the last population, best first, with its residuals and its spread.
@@ -175,11 +176,7 @@ def close_in(
         one, two = parents[0::2], variation.partners(parents[0::2], parents[1::2], keys.stream(number, ALONE))
         flips = variation.mutation * words.shape[1]
         key = keys.stream(number, MUTATION)
-        if alone:
-            young = genome.average(words, one.astype(np.uint32), two.astype(np.uint32))
-            flipped(young, reach * np.ptp(to_units(words), axis=0), key, flips)
-        else:
-            young = children(words, one, two, reach * spread, key, flips)
+        young = children(words, one, two, reach * spread, key, flips)
         values = meter(to_units(young))
         before = sizes.min()
         every, together = np.concatenate([words, young]), np.concatenate([residuals, values])
@@ -188,7 +185,7 @@ def close_in(
         idle = 0 if sizes.min() < before else idle + 1
         share = float((kept >= population).mean()) * population / brood  # of the children that were worth keeping
         change = 1.25 if share > 0.35 else 0.8 if share < 0.2 else 1.0
-        reach = float(np.clip(reach * change, REACH_MIN, REACH_ALONE if alone else REACH_MAX))
+        reach = float(np.clip(reach * change, REACH_MIN, REACH_MAX))
         spread = _spread(to_units(words))
         if spread < 2.0 ** (2 - bits):
             break

@@ -28,12 +28,15 @@ class Root:
     multiplicity: int | None = None
     signs: tuple[float, float] | None = None
     sightings: int = 0  # how often it was met before this task
+    blur: float | None = None  # of the box: how well it is known, where the operators alone found it
 
     def as_piece(self) -> dict[str, Any]:
         piece: dict[str, Any] = {"at": self.at.tolist(), "size": self.size, "kind": self.kind}
         piece["multiplicity"] = self.multiplicity
         if self.signs is not None:
             piece["signs"] = list(self.signs)
+        if self.blur is not None:
+            piece["blur"] = self.blur
         return piece
 
     @classmethod
@@ -189,10 +192,11 @@ class Work:
                 self.twins.append(twin)
         return True
 
-    def leave_open(self, at: Array, size: float, spread: float) -> None:
-        """A low place that is no root yet: the scheduler may send a population there."""
+    def leave_open(self, at: Array, size: float, spread: float, going: bool = False) -> None:
+        """A low place that is no root yet: the scheduler may send a population there; one still `going` goes on."""
         if np.isfinite(size):
-            self.open.append({"at": at.tolist(), "size": float(size), "spread": float(spread)})
+            place = {"at": at.tolist(), "size": float(size), "spread": float(spread)}
+            self.open.append({**place, "going": True} if going else place)
 
     def report(self) -> dict[str, Any]:
         self.open.sort(key=lambda row: (row["size"], row["at"]))

@@ -30,6 +30,9 @@ DEAD_MAX, OPEN_MAX = 256, 64
 CLUSTERS_A_TASK = 4
 INPUTS_MAX = 8
 ROUNDS = 10  # that a budget is planned for, at most
+OVERLAP_FROM = 5  # rounds: with fewer, each has more to learn from the one before
+WIDTH_SMALL, WIDTH_MAX = 8, 512  # cells
+CELL_SMALL, CELL_LARGE = 5000, 7500  # evaluations of the whole budget that each cell stands for
 KNOWN_MAX = 100  # roots that every task is told of; when there are more, those near its cell
 MARGIN = 0.05  # of the box: how near
 
@@ -50,8 +53,7 @@ class Search:
         self.reserved = 0
         self.round = 0
         self.next_number = 1
-        width = int(options.get("width") or 0) or max(2, min(8, self.budget // 5000))
-        self.cells = clusters.cells_of(self.dimensions, width)
+        self.cells = clusters.cells_of(self.dimensions, int(options.get("width") or 0) or self.default_width())
         self.roots: list[Piece] = []
         self.curve: list[list[int]] = []  # evaluations and roots known, after each round
         self.open: list[Piece] = []
@@ -86,7 +88,7 @@ class Search:
 
     def start(self) -> list[Order]:
         orders = self._plan()
-        return [*orders, *self._plan()] if self.planned_rounds() >= ROUNDS else orders
+        return [*orders, *self._plan()] if self.planned_rounds() >= OVERLAP_FROM else orders
 
     def stop(self, reason: str) -> None:
         """No new round starts; those under way end."""
@@ -189,6 +191,13 @@ class Search:
         self.rounds.append([order["number"] for order in orders])
         return orders
 
+    def default_width(self) -> int:
+        """How many cells: by the budget alone, since the answer must not depend on the clients that happen to be there.
+
+        A small budget has few, as each needs enough samples to show its niches; a large one enough for many nodes.
+        """
+        return max(2, min(WIDTH_SMALL, self.budget // CELL_SMALL), min(WIDTH_MAX, self.budget // CELL_LARGE))
+
     def planned_rounds(self) -> int:
         """How many rounds the budget is planned for: as many as leave each task a few polishes to do."""
         if self.options.get("rounds"):
@@ -287,7 +296,8 @@ class Search:
         for begin in range(0, count, CLUSTERS_A_TASK):
             batch = found[begin : min(count, begin + CLUSTERS_A_TASK)]
             inputs = sorted({task for cluster in batch for task in cluster["tasks"]})[:INPUTS_MAX]
-            places = [{key: cluster[key] for key in ("at", "size", "spread")} for cluster in batch]
+            keys = ("at", "size", "spread", "going")
+            places = [{key: cluster[key] for key in keys if key in cluster} for cluster in batch]
             orders.append(self._order(MERGE, inputs, each * len(batch), None, clusters=places))
             self.dead = [*({**place, "at": list(place["at"])} for place in places), *self.dead][:DEAD_MAX]
         self.open = found[count : count + OPEN_MAX]

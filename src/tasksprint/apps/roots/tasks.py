@@ -16,17 +16,15 @@ from typing import Any
 
 import numpy as np
 
-from tasksprint.apps.roots import judge, seek, seek_line
+from tasksprint.apps.roots import alone, judge, seek, seek_line
 from tasksprint.apps.roots.evolve import close_in, niche_generation
-from tasksprint.apps.roots.findings import Root, Work
+from tasksprint.apps.roots.findings import Work
 from tasksprint.apps.roots.population import Population
 from tasksprint.apps.roots.problem import Array, Function, norms, quiet_level
 from tasksprint.native import genome
 
 SHIFT, FILL, RESEED = 31, 32, 33  # purposes of random streams
 TURN_AWAY_TRIES = 4
-ENOUGH = 0.3  # of epsilon: where the operators alone stop, so that what they announce is well within
-FALL = 0.01  # of the residual at a hundredth of the box away: what the operators alone may call a root
 MEMBERS = 12  # of a population that closes in, in any dimension: more only take longer
 KEPT_MAX = 1500  # samples that a cell of several dimensions hands on: enough to tell a niche
 
@@ -128,7 +126,7 @@ def evolve(work: Work, samples: Population, args: Mapping[str, Any]) -> Populati
 
 
 def leave_niches(work: Work, samples: Population, fresh: int) -> None:
-    """Without the polish: roots within epsilon are announced, the other low places are left open."""
+    """Without the polish: roots that stand out already are announced, the other low places are left open."""
     rows = seek.niches(samples, fresh)
     if not len(rows):
         return
@@ -137,33 +135,8 @@ def leave_niches(work: Work, samples: Population, fresh: int) -> None:
     known = work.known_at(samples.points[rows])
     for row, explained in zip(rows, known, strict=True):
         at, size = samples.points[row], float(samples.sizes[row])
-        if size <= ENOUGH * work.problem.epsilon and announce(work, at, size):
-            continue
-        if not explained:
+        if not alone.announce(work, at, size) and not explained:
             work.leave_open(at, size, spread)
-
-
-def announce(work: Work, at: Array, size: float) -> bool:
-    """A root by the solution epsilon alone, merged within the closeness epsilon. Tells whether it is one."""
-    for number, root in enumerate(work.all_roots()):
-        if root.distance(at) <= work.closeness():
-            work.sightings.append(number)
-            return True
-    if not falls(work, at, size):
-        return False
-    work.sightings.append(len(work.known) + len(work.roots))
-    work.roots.append(Root(at, size, "unjudged"))
-    return True
-
-
-def falls(work: Work, at: Array, size: float) -> bool:
-    """Whether the residual is next to nothing beside what it is a little away: over near misses and tails it is not."""
-    ways = judge.directions(work.keys, work.judged, min(3, len(at) + 1), len(at))
-    work.judged += 1
-    if work.meter.left < len(ways):
-        return False
-    away = norms(work.meter(judge.around(at, ways, judge.FAR)))
-    return size <= FALL * float(np.median(away))
 
 
 def merge(args: Mapping[str, Any], inputs: Sequence[Population], function: Function | None = None) -> Result:
@@ -175,7 +148,7 @@ def merge(args: Mapping[str, Any], inputs: Sequence[Population], function: Funct
         share = work.meter.left // (len(clusters) - number)
         if work.continuum is not None or share < 12:
             break
-        made.append(close(work, samples, cluster, number, share))
+        made.append((close if work.polish else alone.close)(work, samples, cluster, number, share))
     return Result(Population.joined(made), work.report())
 
 
@@ -192,34 +165,26 @@ def close(work: Work, samples: Population, cluster: Mapping[str, Any], number: i
     filled[0] = at
     members = Population.joined([samples.chosen(rows), Population.fresh(filled, work.meter(filled))])
     keys = type(work.keys)(work.keys.seed, genome.stream(work.keys.seed, work.keys.task, number, FILL))
-    room = (share - len(filled)) // 2 if work.polish else share - len(filled)
-    target = work.quiet if work.polish else ENOUGH * work.problem.epsilon
+    room = (share - len(filled)) // 2
     points, residuals, left = close_in(
         work.meter,
         members.points,
         members.residuals,
         keys,
         work.problem.bits,
-        target,
+        work.quiet,
         room,
         work.variation,
-        not work.polish,
     )
     before = len(work.roots) + len(work.sightings)
     last = Population.fresh(points, residuals)
     settle(work, last, spread, left, end)
     if len(work.roots) + len(work.sightings) == before:
-        moved = 0.0 if work.polish else float(np.abs(points[0] - at).max())  # as far, it may have to go again
-        work.leave_open(points[0], float(last.sizes[0]), max(4.0 * left, moved, 1e-9))
+        work.leave_open(points[0], float(last.sizes[0]), max(4.0 * left, 1e-9))
     return last
 
 
 def settle(work: Work, last: Population, spread: float, left: float, end: int) -> None:
-    best = float(last.sizes[0])
-    if not work.polish:
-        if best <= ENOUGH * work.problem.epsilon:
-            announce(work, last.points[0], best)
-        return
     if end - work.meter.used < 8:
         return
     if work.meter.equations == 1 and work.problem.dimensions == 1:
