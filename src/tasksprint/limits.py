@@ -86,6 +86,7 @@ WAITING_PER_SLOT: Final = 64  # attempts that wait at a client for their prerequ
 ASIDE_MAX: Final = 64  # cores=0 attempts at a client
 CLIENTS_REMEMBERED: Final = 1_000  # dead ones
 TIMERS_MAX: Final = 10_000  # of a job
+NODE_NICE: Final = 5  # by which a computing node's priority is below its client's
 NODE_QUEUE: Final = 8  # `run` lines sent ahead to one node
 SLOTS_IN_FLIGHT: Final = 64  # proposals of the log that are not yet chosen
 CHANGES_KEPT: Final = 4_096  # of a client's part; a client further behind gets the whole part

@@ -16,7 +16,7 @@ from tasksprint.apps.miner.node import Miner
 from tasksprint.apps.miner.rpc import RpcError, Unreachable
 from tasksprint.apps.miner.work import identity
 from tasksprint.native import nonce
-from tasksprint.sdk import File
+from tasksprint.sdk import File, TaskFailed
 
 HOUSE = Path(__file__).resolve().parent.parent.parent
 TARGET = f"{nonce.TARGET_MAX >> 8:064x}"
@@ -120,7 +120,7 @@ def test_only_the_chain_says_who_has_won(
     body = tmp_path / "body.json"
     body.write_text(json.dumps(["0011"]))
     chain: Any = Chain(said, tip, depth)
-    answer = miner()._submit(chain, File(body), HEADER.hex(), "aa", identity([b"\x00\x11"]))
+    answer = miner()._submit(chain, [File(body)], HEADER.hex(), "aa", identity([b"\x00\x11"]))
     assert answer["status"] == status
     assert "rejected: " not in answer["reason"]
     assert chain.submitted == [HEADER.hex() + "02aa0011"]
@@ -203,8 +203,55 @@ def test_transactions_of_another_template_are_not_submitted(tmp_path: Path) -> N
     body = tmp_path / "body.json"
     body.write_text("[]")
     chain: Any = Chain(None, NAME, 1)
-    assert miner()._submit(chain, File(body), HEADER.hex(), "aa", identity([b"\x00"]))["status"] == "lost"
+    assert miner()._submit(chain, [File(body)], HEADER.hex(), "aa", identity([b"\x00"]))["status"] == "lost"
     assert not chain.submitted
+
+
+def test_a_block_without_transactions_needs_no_file() -> None:
+    chain: Any = Chain(None, NAME, 1)
+    assert miner()._submit(chain, [], HEADER.hex(), "aa", identity([]))["status"] == "accepted"
+    assert chain.submitted == [HEADER.hex() + "01aa"]
+
+
+def test_a_copy_is_of_the_right_transactions(tmp_path: Path) -> None:
+    keeping, body = miner(), tmp_path / "fetched.json"
+    body.write_text('["0011"]')
+    keeping._sprint.folder = lambda: tmp_path  # type: ignore[method-assign]
+    kept = keeping.keep(File(body), identity([b"\x00\x11"]))
+    assert kept["body"] == File("body.json") and (tmp_path / "body.json").read_text() == body.read_text()
+    with pytest.raises(TaskFailed, match="another template"):
+        keeping.keep(File(body), identity([b"\x00\x12"]))
+
+
+def test_what_killed_runs_did_is_told_in_the_next_answer() -> None:
+    node = miner()
+    node._chunk = 300
+    work: Any = node._sprint
+    for looks in (2, 4):
+        work.looks = looks
+        assert "killed" not in node.search(nonce.GENESIS.hex(), "00")["found"]
+    assert work.read == 0
+    work.looks = 1 << 30
+    found = node.search(nonce.GENESIS.hex(), "00", count=50)["found"]
+    assert found["hashes"] == 50
+    assert found["killed"][0] >= 300 * 2 and found["killed"][1] > 0
+    assert work.read == found["killed"][0] + 50
+    assert "killed" not in node.search(nonce.GENESIS.hex(), "00", count=50)["found"], "told once"
+
+
+def test_a_hit_is_named_again_in_case_its_answer_crossed_the_kill() -> None:
+    node = miner()
+    header = nonce.GENESIS.hex()
+    first = node.search(header, TARGET, max_hits=1, mark=[1, 7])["found"]
+    assert "late" not in first
+    work: Any = node._sprint
+    work.looks = 0  # cancelled when it has found something
+    node.search(header, TARGET, start=first["hashes"], count=0, mark=[1, 8])
+    work.looks = 1 << 30
+    again = node.search(header, "00", count=10, mark=[1, 9])["found"]
+    assert again["late"] == [[[1, 7], first["hits"][0]["nonce"]]]
+    node._late = type(node._late)((at - 1000, *rest) for at, *rest in node._late)
+    assert "late" not in node.search(header, "00", count=10, mark=[1, 9])["found"], "not for ever"
 
 
 def test_trouble_is_an_answer(monkeypatch: pytest.MonkeyPatch) -> None:

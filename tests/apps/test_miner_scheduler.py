@@ -34,7 +34,7 @@ def work_on(previous: str, height: int = 10, **more: Any) -> dict[str, Any]:
         "curtime": 1_700_000_000,
     }
     answer |= {"coinbasevalue": 50, "transactions": [], "longpollid": f"after {previous}", "rules": []}
-    return {**work_of(parse(answer), b"\x51", b"hello", 0), "chain": "regtest", **more}
+    return {**work_of(parse(answer), b"\x51", b"hello", 0), "chain": "regtest", "transactions": 3, **more}
 
 
 class Stage:
@@ -85,13 +85,13 @@ class Stage:
     def done(self, name: str, answer: Any, place: int = 0) -> None:
         number = self.tasks(name)[place]
         del self.live[number]
-        key = "found" if name == "search" else "answer"
+        key = {"search": "found", "keep": "kept"}.get(name, "answer")
         self.send("task_done", task=number, name=name, values={key: answer})
 
-    def found(self, hashes: int, *nonces: int, place: int = 0, node: str = "1") -> None:
+    def found(self, hashes: int, *nonces: int, place: int = 0, node: str = "1", **more: Any) -> None:
         hits = [{"nonce": nonce, "hash": "00"} for nonce in nonces]
         about = {"kernel": "python", "client": "one", "node": node, "began": 0.0, "seconds": 1.0}
-        self.done("search", {"hits": hits, "hashes": hashes, **about}, place)
+        self.done("search", {"hits": hits, "hashes": hashes, **about, **more}, place)
 
     def timer(self, name: str) -> None:
         del self.timers[name]
@@ -227,21 +227,115 @@ def test_a_longpoll_that_brings_nothing_new_is_asked_again_in_a_second() -> None
     assert len(stage.tasks("longpoll")) == 1
 
 
-def test_old_work_is_fetched_again_and_units_at_hand_run_out() -> None:
+def test_old_work_is_fetched_again_and_everybody_begins_anew() -> None:
     stage = begun()
     units = stage.tasks("search")
+    header = stage.live[units[0]]["args"]["header"]
     stage.time = 31_000
     stage.timer("second")
     assert len(stage.tasks("longpoll")) == len(stage.tasks("watch")) == 1
     stage.done("template", {"work": work_on(A, time=1_700_000_031)})
-    assert stage.tasks("search") == units, "a hit in them counts as before"
-    stage.found(1000)
-    new = stage.live[stage.tasks("search")[-1]]["args"]["header"]
-    assert bytes.fromhex(new)[68:72] == (1_700_000_031).to_bytes(4, "little")
-    stage.found(7, 6)  # in a unit of the older template
+    assert set(units) <= set(stage.killed)
+    assert len(stage.tasks("search")) == module.UNITS_PER_CLIENT
+    for number in stage.tasks("search"):
+        new = stage.live[number]["args"]["header"]
+        assert new != header and bytes.fromhex(new)[68:72] == (1_700_000_031).to_bytes(4, "little")
+
+
+def test_a_hit_that_crossed_the_kill_of_its_unit_is_submitted_once() -> None:
+    stage = begun(extranonce=str(1 << 62))
+    mark = stage.live[stage.tasks("search")[0]]["args"]["mark"]
+    stage.time = 31_000
+    stage.timer("second")
+    stage.done("template", {"work": work_on(A, time=1_700_000_031)})
+    stage.found(1000, late=[[mark, 6]])
     submit = stage.live[stage.tasks("submit")[0]]
     assert bytes.fromhex(submit["args"]["header"])[68:72] == (1_700_000_000).to_bytes(4, "little")
     assert submit["prerequisites"] == [[1, "body"]], "with the older one's transactions"
+    stage.found(1000, late=[[mark, 6]])
+    assert stage.scheduler.tally["found"] == 1
+    stage.done("submit", {"status": "stale", "reason": ""})
+    stage.done("template", {"work": work_on(B, 11)})
+    stage.found(1000, late=[[mark, 6], [mark, 7]])
+    assert stage.scheduler.tally["found"] == 1, "of a block that we have left"
+
+
+def test_new_transactions_alone_leave_units_at_hand_alone() -> None:
+    stage = begun()
+    units = stage.tasks("search")
+    stage.done("longpoll", {"work": work_on(A, identity="others")})
+    assert stage.tasks("search") == units, "a hit in them counts as before"
+    stage.found(1000)
+    assert stage.live[stage.tasks("search")[-1]]["args"]["mark"][0] != 1
+    stage.found(7, 6)  # in a unit of the older template
+    submit = stage.live[stage.tasks("submit")[0]]
+    assert submit["prerequisites"] == [[1, "body"]], "with the older one's transactions"
+
+
+def test_hashes_of_killed_units_count() -> None:
+    stage = begun()
+    stage.found(1000, killed=[500, 0.25])
+    assert stage.scheduler.tally["hashes"] == 1500
+    assert stage.scheduler.tally["units"][-1][2:] == [1500, 1.25]
+
+
+def test_tips_in_quick_succession_do_not_make_nodes_forgotten() -> None:
+    stage = begun()
+    for node in range(8):
+        stage.found(1000, node=str(node))
+    for number in range(40):  # nobody ends a unit for 20 s
+        stage.time += 500
+        stage.done("longpoll", {"work": work_on(f"{number + 0x100:064x}", 11)})
+        assert len(stage.tasks("search")) == 2 * 8 + 2
+
+
+def keepers(stage: Stage) -> dict[str, int]:
+    return {stage.live[number]["labels"][0]: number for number in stage.tasks("keep")}
+
+
+def test_two_clients_keep_the_transactions_and_any_may_die() -> None:
+    stage = Stage()
+    stage.send("client_joined", client="two")
+    stage.done("template", {"work": work_on(A)})
+    assert set(keepers(stage)) == {"one", "two"}
+    assert all(stage.live[number]["prerequisites"] == [[1, "body"]] for number in stage.tasks("keep"))
+    first, second = keepers(stage)["one"], keepers(stage)["two"]
+    stage.done("keep", True)
+    stage.done("keep", True)
+    stage.found(5, 4)
+    submit = stage.tasks("submit")[0]
+    assert stage.live[submit]["prerequisites"] == [[first, "body"]]
+    stage.send("client_dead", client="one")
+    assert submit in stage.killed
+    again = stage.live[stage.tasks("submit")[0]]
+    assert again["prerequisites"] == [[second, "body"]], "from the copy that is left"
+    assert not stage.tasks("keep"), "nobody else is there"
+    stage.send("client_joined", client="three")
+    assert stage.live[keepers(stage)["three"]]["prerequisites"] == [[second, "body"]]
+    stage.done("submit", {"status": "accepted", "reason": ""})
+    stage.done("template", {"work": work_on(B, 11)})
+    assert set(keepers(stage)) == {"two", "three"}
+    assert stage.scheduler.copies == {}, "the old ones were let go"
+
+
+def test_a_submission_that_came_too_late_for_the_file_takes_a_copy() -> None:
+    stage = Stage()
+    stage.done("template", {"work": work_on(A)})
+    stage.found(5, 4)
+    assert stage.live[stage.tasks("submit")[0]]["prerequisites"] == [[1, "body"]]
+    (number,) = stage.tasks("keep")
+    stage.done("keep", True)
+    stage.done("submit", {"status": "lost", "reason": ""})
+    assert stage.live[stage.tasks("submit")[0]]["prerequisites"] == [[number, "body"]]
+    assert stage.scheduler.tally["found"] == 1
+
+
+def test_a_block_without_transactions_is_kept_by_nobody() -> None:
+    stage = Stage()
+    stage.done("template", {"work": work_on(A, transactions=0)})
+    assert not stage.tasks("keep")
+    stage.found(5, 4)
+    assert "prerequisites" not in stage.live[stage.tasks("submit")[0]]
 
 
 def test_what_is_left_of_a_unit_is_searched_next() -> None:
@@ -285,8 +379,8 @@ def test_trouble_ends_the_job_only_where_nothing_was_ever_got() -> None:
 
 def test_blocks_that_are_always_rejected_end_the_job() -> None:
     stage = begun()
-    for _ in range(module.REJECTED_MAX):
-        stage.found(5, 4)
+    for number in range(module.REJECTED_MAX):
+        stage.found(5, 4 + number)
         stage.done("submit", {"status": "rejected", "reason": "bad-cb-height"})
     assert "bad-cb-height" in stage.ended["error"]
 

@@ -49,6 +49,57 @@ def test_what_goes_in_comes_out(play: Play, keeper: Keeper, tmp_path: Path) -> N
     play(story())
 
 
+def session_of(pid: int) -> str:
+    """What Linux calls the process's session, and its weight; nothing where it does not weigh sessions."""
+    try:
+        return Path(f"/proc/{pid}/autogroup").read_text()
+    except OSError:
+        return ""
+
+
+def test_a_lower_priority_counts_against_other_sessions_too(play: Play, keeper: Keeper, tmp_path: Path) -> None:
+    async def story() -> None:
+        cat = Watched(["cat"], tmp_path, keeper, nice=7)
+        assert os.getpriority(os.PRIO_PROCESS, cat.child.pid) == 7
+        async with asyncio.timeout(20):  # everybody on this machine together may do it ten times a second
+            while True:
+                said = session_of(cat.child.pid)
+                if not said or said.endswith("nice 7\n"):
+                    break
+                await asyncio.sleep(0)
+        assert session_of(os.getpid()) != session_of(cat.child.pid) or not session_of(os.getpid())
+        cat.child.close_input()
+        await cat.has("exit")
+
+    play(story())
+
+
+def test_a_child_that_ends_before_its_session_could_be_lowered(
+    play: Play, keeper: Keeper, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Somebody else has just done it: it is tried again, but only while the child lives."""
+    asked = []
+    real = os.write
+
+    def write(descriptor: int, data: bytes) -> int:
+        if data != b"7":
+            return real(descriptor, data)
+        asked.append(data)
+        raise BlockingIOError
+
+    async def story() -> None:
+        child = Watched(["cat"], tmp_path, keeper, nice=7)
+        assert len(asked) in (0, 1)
+        child.child.close_input()
+        await child.has("exit")
+        seen = len(asked)
+        child.child._lower_session(7, 5)
+        assert len(asked) == seen
+
+    monkeypatch.setattr(os, "write", write)
+    play(story())
+
+
 def test_the_output_of_a_child_that_ends_comes_before_its_end(play: Play, keeper: Keeper, tmp_path: Path) -> None:
     async def story() -> None:
         child = Watched(["/bin/sh", "-c", "printf out; printf err >&2; exit 3"], tmp_path, keeper)

@@ -131,6 +131,15 @@ def test_labels_and_cores_name_the_clients_that_may_run_a_task() -> None:
     assert (plain.numbers(), special.numbers()) == ([], [1, 2, 3])
 
 
+def test_a_client_has_its_own_id_as_a_label() -> None:
+    stage = Stage()
+    actors = [stage.join(name) for name in ("a", "b", "c")]
+    job = stage.submit()
+    stage.start(job, task(1, labels=["c"]), task(2, labels=["a"], cores=0), task(3, labels=["d"]))
+    assert [actor.numbers() for actor in actors] == [[2], [], [1]]
+    assert stage.join("d").numbers() == [3]
+
+
 def test_a_task_that_no_client_could_run_is_reported() -> None:
     stage = Stage()
     client = stage.join("a")

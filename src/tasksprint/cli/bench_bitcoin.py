@@ -33,7 +33,11 @@ class StandIn:
             def log_message(self, *words: Any) -> None:
                 """Nobody reads it."""
 
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        class Server(ThreadingHTTPServer):
+            def handle_error(self, *connection: Any) -> None:
+                """Somebody went away in the middle of an answer: nobody needs to know."""
+
+        self.server = Server(("127.0.0.1", 0), Handler)
         self.server.daemon_threads = True
 
     def __enter__(self) -> StandIn:

@@ -4,8 +4,9 @@ Everything is measured in turn, `rounds` times, because neighbours come and go; 
 that was asked for, and a Python loop over hashlib with a copy of the midstate.  All cores: a bare process for each,
 which does nothing but search, at the priority that nodes have.  The cluster: three coordinators, a client and a node
 for each core, mining on a stand-in for a Bitcoin node whose target nobody can meet; rates are what the nodes report of
-their own units.  Stale work: eight nodes, a new tip every now and then, and the time from the stand-in's answer to its
-longpoll until the last node has begun on the new block.
+their own units, the bare processes are measured before and after.  Stale work: eight nodes, a new tip every now and
+then, and the time from the stand-in's notice until the last node has begun on the new block, by the nodes' own word.
+Two durable writes lie between, one after the other, so the disk's own time is taken beside it, before each tip.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ import struct
 import tempfile
 import time
 from collections import defaultdict
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -35,14 +37,15 @@ from tasksprint.cli.bench_bitcoin import ADDRESS, StandIn
 from tasksprint.cli.commands import Failure
 from tasksprint.cli.following import new_job_id, submit
 from tasksprint.cli.miner_cluster import MinerCluster, job_of
+from tasksprint.limits import NODE_NICE
 from tasksprint.native import nonce
-from tasksprint.programs.node_process import NODE_NICE
 
 NEVER = 150  # bits harder than regtest
 CHUNK = 1 << 18
 STALE_NODES = 8
-STALE_MOVES = 30
-MOVE_S = 0.6  # a tip that has not reached every node by then counts as this late
+STALE_MOVES = 100
+PEER_S = 12.0  # miners print their rate every 5 s or so
+MOVE_S = 0.4  # a tip that has not reached every node by then counts as this late
 RATE = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*([kKMG]?)\s*[Hh](?:ash)?(?:es)?/s")
 UNITS = {"": 1.0, "k": 1e3, "K": 1e3, "M": 1e6, "G": 1e9}
 
@@ -101,7 +104,7 @@ async def peer_rate(command: str, seconds: float) -> float:
     assert process.stdout is not None
     said = b""
     try:
-        async with asyncio.timeout(max(seconds, 5.0)):
+        async with asyncio.timeout(max(seconds, PEER_S)):
             while data := await process.stdout.read(1 << 16):
                 said += data
     except TimeoutError:
@@ -109,7 +112,7 @@ async def peer_rate(command: str, seconds: float) -> float:
     await process.wait()
     rates = [float(number) * UNITS[unit] for number, unit in RATE.findall(said.decode("utf-8", "replace"))]
     if not rates:
-        raise Failure(f"the peer has printed no rate (like 12.3 MH/s) in {max(seconds, 5.0):g} s: {command}")
+        raise Failure(f"the peer has printed no rate (like 12.3 MH/s) in {max(seconds, PEER_S):g} s: {command}")
     return max(rates[-4:])
 
 
@@ -122,7 +125,7 @@ class Field:
     def __init__(self, folder: Path, node: StandIn, slots: int) -> None:
         self.folder, self.node, self.slots = folder, node, slots
 
-    async def mine(self, unit: float, story: Any) -> list[str]:
+    async def mine(self, story: Any, log: int = 1) -> list[str]:
         """Mines while the story runs; what the scheduler wrote down."""
         self.folder.mkdir()
         path = self.folder / "bitcoin.json"
@@ -134,7 +137,7 @@ class Field:
         async with MinerCluster(label=LABEL, data_dir=self.folder / "cluster", **options) as cluster:
             asking = Asking(cluster.coordinators, cluster.identity)
             job_id = new_job_id()
-            job = job_of({**defaults(ADDRESS), "harder": NEVER, "log": 1, "unit": unit})
+            job = job_of({**defaults(ADDRESS), "harder": NEVER, "log": log})
             try:
                 await cluster.unless_failed(asyncio.ensure_future(submit(asking, job_id, job)))
                 await story(lambda: self.said(job_id))
@@ -146,15 +149,20 @@ class Field:
         logs = self.folder.glob(f"cluster/coordinator-*/jobs/{job_id}/scheduler.log")
         return max((log.read_text().splitlines() for log in logs), key=len, default=[])
 
+    def began(self) -> list[tuple[str, str, float]]:
+        """(node, tip, time) of each unit that a node has begun, where it was asked to say so."""
+        lines = [line for log in self.folder.glob("cluster/client-*/jobs/*/log") for line in log.open()]
+        return [tuple(json.loads(said)) for line in lines if (said := line.partition(": began ")[2]).endswith("]\n")]
+
     @staticmethod
     def rows(lines: list[str], word: str) -> list[Any]:
         return [json.loads(line.partition(" ")[2]) for line in lines if line.startswith(f"{word} ")]
 
 
-async def everybody(said: Any, nodes: int) -> None:
-    """Until so many nodes have ended a unit."""
+async def everybody(names: Callable[[], set[Any]], nodes: int) -> None:
+    """Until so many nodes are at work."""
     for _ in range(300):
-        if len({row[5] for row in Field.rows(said(), "unit")}) >= nodes:
+        if len(names()) >= nodes:
             return
         await asyncio.sleep(0.1)
     raise Failure(f"the cluster does not get {nodes} nodes to work within 30 s")
@@ -170,16 +178,16 @@ async def cluster_rate(folder: Path, cores: int, seconds: float) -> tuple[float,
 
     async def story(said: Any) -> None:
         nonlocal own
-        await everybody(said, cores)
+        await everybody(lambda: {row[5] for row in Field.rows(said(), "unit")}, cores)
         searching = {int(row[5]) for row in Field.rows(said(), "unit")}
         before, began = overhead_s(searching), time.monotonic()
         await asyncio.sleep(seconds + 2 * unit)
         own = (overhead_s(searching) - before) / (time.monotonic() - began) / cores
 
     with StandIn() as node:
-        lines = await Field(folder, node, cores).mine(unit, story)
+        lines = await Field(folder, node, cores).mine(story)
     units = defaultdict(list)
-    for *_, hashes, _, name, began, taken in Field.rows(lines, "unit"):
+    for _, _, _, hashes, _, name, began, taken, _ in Field.rows(lines, "unit"):
         units[name].append((began, began + taken, hashes))
     total = idle = whole = 0.0
     for done in units.values():
@@ -202,26 +210,41 @@ def overhead_s(searching: set[int]) -> float:
     return taken
 
 
-async def stale(folder: Path, nodes: int, moves: int) -> list[float]:
-    """Seconds from the notice of each new tip until the last node had begun on it."""
+def synced_s(path: Path) -> float:
+    """Seconds that the disk takes for a write of 4 KiB."""
+    began = time.monotonic()
+    with path.open("ab", buffering=0) as file:
+        file.write(bytes(4096))
+        os.fsync(file.fileno())
+    return time.monotonic() - began
+
+
+async def stale(folder: Path, nodes: int, moves: int) -> tuple[list[float], list[float]]:
+    """Seconds from the notice of each new tip until the last node had begun on it; and of a synced write before it."""
+    disk: list[float] = []
     with StandIn() as node:
+        field = Field(folder, node, nodes)
 
         async def story(said: Any) -> None:
-            await everybody(said, nodes)
+            await everybody(lambda: {name for name, _, _ in field.began()}, nodes)
+            await asyncio.sleep(2 * MOVE_S)
             for _ in range(moves):
+                disk.append(await asyncio.to_thread(synced_s, folder / "synced"))
                 node.move()
                 await asyncio.sleep(MOVE_S)
-            await asyncio.sleep(MOVE_S)
 
-        lines = await Field(folder, node, nodes).mine(0.1, story)
+        await field.mine(story, log=2)
         told = dict(node.moved)
-    previous = {row["source"]: row["previous"] for row in Field.rows(lines, "work")}
-    begun: dict[int, dict[str, float]] = defaultdict(dict)
-    for source, _, _, _, _, name, began, _ in Field.rows(lines, "unit"):
-        begun[source][name] = min(began, begun[source].get(name, began))
-    reached = {previous[source]: max(times.values()) for source, times in begun.items() if len(times) == nodes}
+    begun: dict[str, dict[str, float]] = defaultdict(dict)
+    for name, tip, began in field.began():
+        begun[tip][name] = min(began, begun[tip].get(name, began))
     tips = sorted(told)[1:]  # the first was there before
-    return sorted(reached[tip] - told[tip] if tip in reached else MOVE_S for tip in tips)  # at least so long
+    late = [max(begun[tip].values()) - told[tip] if len(begun[tip]) == nodes else MOVE_S for tip in tips]
+    return sorted(late), sorted(disk)
+
+
+def percentile(sorted_values: list[float], percent: int) -> float:
+    return sorted_values[min(len(sorted_values) - 1, len(sorted_values) * percent // 100)]
 
 
 # --- putting it together ----------------------------------------------------------------------------------------
@@ -257,12 +280,14 @@ async def _measure(
             taken[chosen].append(kernel_rate(chosen, seconds))
         if peer:
             taken["peer"].append(await peer_rate(peer, seconds))
-        taken["bare"].append(await asyncio.to_thread(all_cores, chosen, seconds, cores))
+        before = await asyncio.to_thread(all_cores, chosen, seconds, cores)
         rate, own, idle = await cluster_rate(place / f"rate-{number}", cores, seconds)
+        after = await asyncio.to_thread(all_cores, chosen, seconds, cores)
+        taken["bare"].append((before + after) / 2)
         taken["cluster"].append(rate)
         taken["own"].append(own)
         taken["idle"].append(idle)
-    stopping = await stale(place / "stale", STALE_NODES, STALE_MOVES)
+    stopping, disk = await stale(place / "stale", STALE_NODES, STALE_MOVES)
     median = {name: statistics.median(rates) for name, rates in taken.items()}
 
     def ratio(one: str, other: str) -> float:
@@ -281,9 +306,11 @@ async def _measure(
         "overhead_percent": round(median["own"] * 100, 2),
         "between_units_percent": round(median["idle"] * 100, 2),
         "stale_nodes": STALE_NODES,
-        "stale_p50_ms": round(stopping[len(stopping) // 2] * 1e3, 1),
-        "stale_p99_ms": round(stopping[min(len(stopping) - 1, len(stopping) * 99 // 100)] * 1e3, 1),
+        "stale_p50_ms": round(percentile(stopping, 50) * 1e3, 1),
+        "stale_p99_ms": round(percentile(stopping, 99) * 1e3, 1),
         "stale_count": len(stopping),
+        "synced_p50_ms": round(percentile(disk, 50) * 1e3, 2),
+        "synced_p99_ms": round(percentile(disk, 99) * 1e3, 2),
         "kernels_mhs": {name: round(median[name] / 1e6, 2) for name in shown},
     }
     if peer:
@@ -305,6 +332,8 @@ def table(measured: dict[str, Any]) -> list[str]:
         f"{measured['between_units_percent']} % of theirs between units",
         f"stale work: the last of {measured['stale_nodes']} nodes is on the new block after "
         f"{measured['stale_p50_ms']} ms (p50), {measured['stale_p99_ms']} ms (p99), of {measured['stale_count']} tips",
+        f"        of which two synced writes: one takes {measured['synced_p50_ms']} ms (p50), "
+        f"{measured['synced_p99_ms']} ms (p99) on this disk",
     ]
     if "peer_mhs" in measured:
         lines.append(

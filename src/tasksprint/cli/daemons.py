@@ -23,6 +23,7 @@ from tasksprint.cli.settings import (
     parse_peers,
     secret_option,
 )
+from tasksprint.limits import NODE_NICE
 
 owned_option = click.option("--owned", is_flag=True, hidden=True, help="End when standard input ends.")
 
@@ -132,6 +133,15 @@ def _stop(daemon: Daemon) -> None:
 @click.option("--slots", type=click.IntRange(1, 1024), help="Node processes at a time.  [default: one a core]")
 @click.option("--labels", default="", metavar="A,B", help="Labels that tasks may ask for.")
 @click.option(
+    "--nice",
+    type=click.IntRange(0, 19),
+    default=NODE_NICE,
+    show_default=True,
+    envvar="TASKSPRINT_NODE_NICE",
+    show_envvar=True,
+    help="How far the priority of computing nodes is below the cluster's own processes; 0: not at all.",
+)
+@click.option(
     "--listen", default="127.0.0.1:0", show_default=True, metavar="HOST:PORT", help="Where other clients fetch results."
 )
 @click.option(
@@ -154,6 +164,7 @@ def client(
     coordinators: str,
     slots: int | None,
     labels: str,
+    nice: int,
     listen: str,
     advertise: str | None,
     folder: Path | None,
@@ -184,5 +195,5 @@ def client(
         raise Failure(f"cannot use the folder {place}: {error.strerror}") from None
     names = [name.strip() for name in labels.split(",") if name.strip()]
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    config = Config(cluster, secret, addresses, place, where, slots or cores, names, trace, told[0])
+    config = Config(cluster, secret, addresses, place, where, slots or cores, names, trace, told[0], nice)
     serve(lambda: Agent(config), lambda agent: ready_line(agent), lambda agent: agent.leave(), owned)  # type: ignore[arg-type, attr-defined]

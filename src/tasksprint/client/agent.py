@@ -51,6 +51,7 @@ class Config:
     labels: list[str]
     trace: Path | None = None  # where to write what happens to tasks, a JSON object a line
     advertise: str = ""  # the address that others are told; where it listens when empty
+    nice: int = limits.NODE_NICE  # of nodes that take a slot
 
 
 class Agent:
@@ -261,6 +262,7 @@ class Agent:
             number=effect.node,
             owner=self,
             keeper=self.keeper,
+            nice=0 if effect.extra else self.config.nice,  # one beside the slots waits for the world, and is awaited
         )
         self._nodes[effect.node] = node
         node.start()

@@ -32,6 +32,7 @@ READ_BYTES = 256 << 10
 WRITE_BYTES = 256 << 10
 DRAIN_READS = 64  # after the end: what a pipe holds, with room to spare, but not what a runaway writes for ever
 CLOSED_GRACE_S = 0.5  # a child that closes its output must be gone after this
+LOWER_TRIES, LOWER_AGAIN_S = 100, 0.11
 PYTHON = "@python"
 
 
@@ -173,6 +174,28 @@ class Child:
             if nice:
                 os.setpriority(os.PRIO_PROCESS, self.pid, nice)
             resource.prlimit(self.pid, resource.RLIMIT_CORE, (0, 0))
+        if nice:
+            self._lower_session(nice, LOWER_TRIES)
+
+    def _lower_session(self, nice: int, tries: int) -> None:
+        """Where Linux weighs whole sessions against each other (autogroup), `nice` counts inside of them only.
+
+        A child leads a session of its own, so without this it would get as much of the processor as we do.  Everybody
+        without privileges together may do it ten times a second, so it is tried again.
+        """
+        if self.exit_code is not None:
+            return
+        try:
+            file = os.open(f"/proc/{self.pid}/autogroup", os.O_WRONLY | os.O_CLOEXEC)
+            try:
+                os.write(file, b"%d" % nice)
+            finally:
+                os.close(file)
+        except BlockingIOError:
+            if tries:
+                self._loop.call_later(LOWER_AGAIN_S, self._lower_session, nice, tries - 1)
+        except OSError:
+            return  # there is no such thing on this machine
 
     def _watch(self) -> int:
         try:

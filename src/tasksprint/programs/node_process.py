@@ -20,15 +20,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
-from tasksprint.limits import CANCEL_GRACE_MS
+from tasksprint.limits import CANCEL_GRACE_MS, NODE_NICE
 from tasksprint.programs.child import Child
 from tasksprint.programs.keeper import Keeper
 from tasksprint.programs.user_process import UserProcess
 from tasksprint.wire import node_talk
 from tasksprint.wire.lines import LineTooLong
 from tasksprint.wire.node_talk import Done, Failed, Log, NodeError, NodeTalk, Progress, Ready
-
-NODE_NICE = 5  # below its client, which must keep saying that it lives
 
 
 @dataclass(slots=True, eq=False)
@@ -69,7 +67,6 @@ class NodeOwner(Protocol):
 
 class NodeProcess(UserProcess):
     NOUN = "the node"
-    NICE = NODE_NICE
     talk: NodeTalk
 
     def __init__(
@@ -82,8 +79,11 @@ class NodeProcess(UserProcess):
         owner: NodeOwner,
         keeper: Keeper,
         environment: Mapping[str, str] | None = None,
+        nice: int = NODE_NICE,
     ) -> None:
+        """`nice`: how far its priority is below ours, which must keep saying that we live."""
         super().__init__(command, folder=folder, keeper=keeper, environment=environment)
+        self.NICE = nice
         self.number = number
         self.talk = NodeTalk()
         self.runs: deque[Run] = deque()  # without an outcome, oldest first

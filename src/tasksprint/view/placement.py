@@ -33,9 +33,11 @@ LOAD_SCALE = 1 << 10  # loads are compared per slot, in integers
 
 
 def eligible(client: Client, need: Need) -> bool:
-    """Whether the client could ever run a task with this need."""
+    """Whether the client could ever run a task with this need; its id is a label that it alone has."""
     slots, labels = need
-    return client.alive and client.slots >= slots and (not labels or all(label in client.labels for label in labels))
+    if not client.alive or client.slots < slots:
+        return False
+    return not labels or all(label in client.labels or label == client.id for label in labels)
 
 
 def load(client: Client, kind: int) -> int:

@@ -1,4 +1,4 @@
-"""The miner's node: one task that searches, and four that talk to the Bitcoin node.
+"""The miner's node: one task that searches, four that talk to the Bitcoin node, and one that keeps a copy.
 
 Those four run on clients with the label and the credentials, beside the slots (cores=0).  What goes wrong with the
 Bitcoin node is an answer like any other, `{"trouble": text, "wait": whether waiting may help}`: the scheduler decides
@@ -9,18 +9,21 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import socket
 import time
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from tasksprint.apps.miner import rpc, template
 from tasksprint.apps.miner.address import AddressError, script_of
 from tasksprint.apps.miner.block import BlockError, block_of, displayed, double_sha256
 from tasksprint.apps.miner.coinbase import CoinbaseError
-from tasksprint.apps.miner.work import identity, work_of
+from tasksprint.apps.miner.work import identity as identity_of
+from tasksprint.apps.miner.work import work_of
 from tasksprint.native import nonce
-from tasksprint.sdk import File, Node, task
+from tasksprint.sdk import File, Node, TaskFailed, task
 
 CHUNK_S = 0.004  # between two looks at whether the search is still wanted
 CHUNK_LEAST = 256
@@ -29,12 +32,19 @@ CONFIRM_EVERY_S = 0.02
 RULES = ["segwit"]  # Core refuses a request that does not name it
 CONFIRM_S = 2.0
 BODY = "body.json"
+LATE_KEPT, LATE_S = 4, 30.0
 SAME_BLOCK = ("duplicate", "already")  # what a node says of a block that it has
+
+
+def transactions_in(body: File) -> list[bytes]:
+    return [bytes.fromhex(each) for each in json.loads(body.read_text())]
 
 
 class Miner(Node):
     def __init__(self) -> None:
         self._chunk = 1 << 14
+        self._killed = [0, 0.0]  # hashes and seconds of runs that were cancelled, until an answer has told them
+        self._late: deque[tuple[float, Any, int]] = deque(maxlen=LATE_KEPT)  # hits: (when, mark, nonce)
         self._client = f"{socket.gethostname()}:{os.getppid()}"
 
     # --- searching -------------------------------------------------------------------------------------------
@@ -48,11 +58,17 @@ class Miner(Node):
         count: int | None = None,
         seconds: float | None = None,
         max_hits: int = 100,
+        mark: Any = None,
+        tell: bool = False,
     ) -> dict[str, Any]:
         """The nonces of a range whose hash is at most the target.
 
         `header`: 80 bytes in hex; `target`: a number in hex, most significant digit first.  Ends behind hit number
         `max_hits`, or after `seconds`; `hashes` says how many nonces were searched, from `start` on, without a hole.
+
+        The answer to a cancelled run counts for nothing, so the next one that counts makes up for it: `killed` has the
+        hashes that were done and not told, and, for runs with a `mark`, `late` has the node's last hits as [mark,
+        nonce]; the scheduler knows which of them it has.  `tell`: a line in the job's log when it begins.
         """
         raw, limit = bytes.fromhex(header), int(target, 16)
         end = nonce.NONCES if count is None else start + count
@@ -60,8 +76,10 @@ class Miner(Node):
         kernel = nonce.choose().kernel
         hits: list[dict[str, Any]] = []
         began = time.monotonic()
-        place = start
-        while place < end and len(hits) < max_hits and not self.cancelled:
+        if tell:
+            self.log(f"began {json.dumps([os.getpid(), displayed(raw[4:36]), round(began, 6)])}")
+        place, cancelled = start, False
+        while place < end and len(hits) < max_hits and not (cancelled := self.cancelled):
             before = time.monotonic()
             if seconds is not None and before - began >= seconds:
                 break
@@ -71,11 +89,24 @@ class Miner(Node):
             place += found.hashes
             if found.hashes == self._chunk:
                 self._adapt(time.monotonic() - before)
-        taken = time.monotonic() - began
-        self.progress(read=place - start)
+        taken, cancelled = time.monotonic() - began, cancelled or self.cancelled
         found_all = {"hits": hits, "hashes": place - start, "kernel": kernel}
         when = {"began": round(began, 6), "seconds": round(taken, 6)}  # by this machine's clock
-        return {"found": {**found_all, **when, "client": self._client, "node": str(os.getpid())}}
+        made_up = self._made_up(place - start, taken, cancelled)
+        if mark is not None:
+            self._late.extend((time.monotonic(), mark, each["nonce"]) for each in hits)
+        return {"found": {**found_all, **when, "client": self._client, "node": str(os.getpid()), **made_up}}
+
+    def _made_up(self, hashes: int, seconds: float, cancelled: bool) -> dict[str, Any]:
+        """What this answer says of earlier runs; a cancelled one says nothing, and is told of in the next."""
+        if cancelled:
+            self._killed = [self._killed[0] + hashes, self._killed[1] + seconds]
+            return {}
+        (done, taken), self._killed = self._killed, [0, 0.0]
+        self.progress(read=hashes + int(done))
+        since = time.monotonic() - LATE_S
+        late = [[mark, number] for at, mark, number in self._late if at >= since]
+        return {**({"killed": [done, round(taken, 6)]} if done else {}), **({"late": late} if late else {})}
 
     def _adapt(self, taken: float) -> None:
         """Chunks that take about CHUNK_S: a search that nobody wants any more ends soon on every machine."""
@@ -110,9 +141,20 @@ class Miner(Node):
         return self._asked(look)
 
     @task
-    def submit(self, body: File, header: str, coinbase: str, identity: str) -> dict[str, Any]:
-        """Give the block to the node, and find out what became of it.  Doing it twice changes nothing."""
+    def submit(self, *body: File, header: str, coinbase: str, identity: str) -> dict[str, Any]:
+        """Give the block to the node, and find out what became of it.  Doing it twice changes nothing.
+
+        `body`: a file with the block's transactions; none where it has none but the coinbase.
+        """
         return self._asked(lambda node: {"answer": self._submit(node, body, header, coinbase, identity)})
+
+    @task
+    def keep(self, body: File, identity: str) -> dict[str, Any]:
+        """A copy of a block's transactions, on the client that runs this."""
+        if identity_of(transactions_in(body)) != identity:
+            raise TaskFailed("these are the transactions of another template")
+        shutil.copyfile(body, self.folder / BODY)
+        return {"body": File(BODY), "kept": True}
 
     def _asked(self, ask: Callable[[rpc.Rpc], dict[str, Any]]) -> dict[str, Any]:
         try:
@@ -144,10 +186,10 @@ class Miner(Node):
         (self.folder / BODY).write_text(json.dumps([each.hex() for each in transactions]))
         return {"answer": {"work": {**work, "chain": name}}, "body": File(BODY)}
 
-    def _submit(self, node: rpc.Rpc, body: File, header: str, coinbase: str, wanted: str) -> dict[str, Any]:
-        transactions = [bytes.fromhex(each) for each in json.loads(body.read_text())]
-        if identity(transactions) != wanted:
-            return {"status": "lost", "reason": "the client that held the block's transactions died"}
+    def _submit(self, node: rpc.Rpc, body: Sequence[File], header: str, coinbase: str, wanted: str) -> dict[str, Any]:
+        transactions = [each for file in body for each in transactions_in(file)]
+        if identity_of(transactions) != wanted:
+            return {"status": "lost", "reason": "every client that held the block's transactions died"}
         raw = bytes.fromhex(header)
         try:
             whole = block_of(raw, bytes.fromhex(coinbase), transactions)

@@ -5,10 +5,13 @@ clients with the label, and their answers come through the log like every other 
 a longpoll (never two), a plain watch of the tip beside it (a longpoll may stay silent for ever), and submissions, which
 wait for nothing.
 
-What is keyed by what: work by its previous block.  New work on the same block is used for units that are given out from
-then on; units at hand run out (within seconds), for a hit in them counts as much as before.  Work on another
-block ends everything of the old one.  A template that takes us back to a block that we have left may be a late answer,
-or a reorg: so the node is asked once more, and that answer counts.
+What is keyed by what: work by its previous block.  Work on another block ends everything of the old one.  So does new
+work on the same block when the old is older than `max_age`; else (only the transactions have changed) it is used for
+units that are given out from then on, and units at hand run out within seconds.  A template that takes us back to a
+block that we have left may be a late answer, or a reorg: so the node is asked once more, and that answer counts.
+
+Killing a unit loses nothing that counts: nodes say in a later answer what they did in killed units, and name their last
+hits again (`late`), for a hit on the same block may have crossed its unit's kill.
 """
 
 from __future__ import annotations
@@ -18,10 +21,11 @@ import sys
 from typing import Any
 
 from tasksprint.apps.miner.block import displayed, double_sha256, with_nonce
+from tasksprint.apps.miner.copies import Copies
 from tasksprint.apps.miner.ranges import Ranges
 from tasksprint.apps.miner.tally import Tally
 from tasksprint.apps.miner.work import header, paid
-from tasksprint.sdk import Scheduler, Task
+from tasksprint.sdk import Task
 
 # a node works for `unit` seconds on a unit; at first less, until it is known how many nodes there are
 FIRST_UNIT_S = 0.25
@@ -35,26 +39,27 @@ FAILED_MAX = 10  # searches in a row
 GRACE_S = 60.0  # for answers of the Bitcoin node
 
 
-class Mine(Scheduler):
+class Mine(Copies):
     """args: see `command.arguments`."""
 
     def init(self, args: dict[str, Any]) -> None:
+        super().init(args)
         self.args = args
         self.tally = Tally.new()
         self.previous = ""  # the block that we work on top of
-        self.source = 0  # the task that fetched the work, and holds its transactions; 0: there is no work
-        self.held: list[int] = []  # earlier such tasks: units and submissions of theirs may be under way
-        self.works: dict[str, Any] = {}  # by source
+        self.former = 0  # the source of work on the same block whose units were killed: late hits of theirs count
+        self.held: list[int] = []  # earlier sources: units and submissions of theirs may be under way
         self.work_at = 0.0
         self.longpoll_id = ""
         self.open: list[list[int]] = []
         self.extranonce = int(args["extranonce"])
         self.left: list[str] = []
         self.searches: dict[int, Any] = {}  # task → [source, extranonce, start]
-        self.clients: list[str] = []
         self.asked: dict[int, str] = {}  # task → template | checked | longpoll
         self.watching = 0
         self.submitting: dict[int, Any] = {}  # task → hit
+        self.bodies: dict[int, str] = {}  # submission → the client that its transactions come from
+        self.heard: list[Any] = []  # the last hits that we were told of
         self.hits: list[Any] = []  # of the same block, behind the one that is being submitted
         self.again: list[Any] = []  # hits whose submission met a node that did not answer
         self.tries = 0
@@ -113,6 +118,9 @@ class Mine(Scheduler):
             self.release(task)
             self.searched(task.number, values["found"])
             return
+        if task.name == "keep":
+            self.copied(task.number)
+            return
         self.end_of_aside(task, values.get("answer") or {"trouble": f"{task.name} gave no answer", "wait": True})
 
     def task_failed(self, task: Task, error: str) -> None:
@@ -125,12 +133,16 @@ class Mine(Scheduler):
             else:
                 self.fill()
             return
+        if task.name == "keep":
+            self.copying.pop(task.number, None)
+            return
         self.end_of_aside(task, {"trouble": f"{task.name} failed: {error}", "wait": True})
 
     def end_of_aside(self, task: Task, answer: dict[str, Any]) -> None:
         kind = self.asked.pop(task.number, task.name)
         if task.name == "submit":
             self.release(task)
+            self.bodies.pop(task.number, None)
             self.submitted(self.submitting.pop(task.number), answer)
             return
         if task.name == "watch":
@@ -176,16 +188,22 @@ class Mine(Scheduler):
 
     def begin(self, source: int, work: dict[str, Any], anew: bool) -> None:
         """Work on this from now on."""
+        former = 0
         if anew:
             self.leave()
         elif self.source:
             self.held.append(self.source)
+            if self.now - self.work_at >= self.args["max_age"]:
+                self.kill_searches()
+                former = self.held[-1]
+        self.former = former
         self.previous, self.source, self.work_at = work["previous"], source, self.now
         self.works[str(source)] = work
         self.open = []
         self.tidy()
         self.tally.update(height=work["height"], difficulty=work["difficulty"], chain=work["chain"])
         self.fill()
+        self.spread()
         if anew or not self.watching:
             self.watch()
         if anew:
@@ -194,24 +212,29 @@ class Mine(Scheduler):
 
     def leave(self) -> None:
         """Nothing of the block that we work on is wanted any more, save the submissions under way."""
-        for number in self.searches:
-            self.kill_task(Task(number, "search"))
-        self.searches.clear()
+        self.kill_searches()
         self.tally["stale"] += len(self.again)
         self.hits, self.again = [], []
         if self.source:
             self.held.append(self.source)
         if self.previous:
             self.left = [*self.left, self.previous][-LEFT_KEPT:]
-        self.previous, self.source = "", 0
+        self.previous, self.source, self.former = "", 0, 0
+
+    def kill_searches(self) -> None:
+        for number in self.searches:
+            self.kill_task(Task(number, "search"))
+        self.searches.clear()
+        Tally.killed(self.tally, self.now)
 
     def tidy(self) -> None:
         """Let go of transactions that no unit and no submission needs."""
-        needed = {row[0] for row in self.searches.values()} | {self.source}
+        needed = {row[0] for row in self.searches.values()} | {self.source, self.former}
         needed |= {hit[0] for hit in (*self.submitting.values(), *self.hits, *self.again)}
         for source in [each for each in self.held if each not in needed]:
             self.held.remove(source)
             self.works.pop(str(source), None)
+            self.forget_copies(source)
             self.release(Task(source, "template"))
 
     # --- searching -----------------------------------------------------------------------------------------------
@@ -228,6 +251,8 @@ class Mine(Scheduler):
             extranonce, start, self.extranonce = Ranges.take(self.open, self.extranonce)
             raw = header(work, extranonce).hex()
             about = {"header": raw, "target": work["target"], "start": start, "seconds": seconds, "max_hits": 1}
+            about["mark"] = [self.source, str(extranonce)]
+            about |= {"tell": True} if self.args["log"] > 1 else {}
             task = self.start_task("search", about, keys=["found"])
             self.searches[task.number] = [self.source, extranonce, start]
 
@@ -238,11 +263,16 @@ class Mine(Scheduler):
         if self.args["log"]:
             nonces = [each["nonce"] for each in found["hits"]]
             unit = [source, extranonce, start, found["hashes"], nonces]
-            say("unit", [*unit, found["node"], found["began"], found["seconds"]])
+            killed = found.get("killed", [0])[0]  # hashes of units that did not end
+            say("unit", [*unit, found["node"], found["began"], found["seconds"], killed])
         if source == self.source:
             Ranges.give_back(self.open, extranonce, start + found["hashes"])
         for each in found["hits"]:
             self.hit(source, extranonce, each["nonce"])
+        for (source, extranonce), number in found.get("late", ()):
+            work = self.works.get(str(source))
+            if work is not None and work["previous"] == self.previous:
+                self.hit(source, int(extranonce), number)
         self.fill()
         if self.held:
             self.tidy()
@@ -251,11 +281,17 @@ class Mine(Scheduler):
 
     def hit(self, source: int, extranonce: int, nonce: int) -> None:
         """Submit at once; a second one of the same block waits until it is known what became of the first."""
+        if [source, extranonce, nonce] in self.heard:
+            return  # a node has named it again
+        self.heard = [*self.heard, [source, extranonce, nonce]][-HITS_KEPT:]
         if self.submitting or self.again:
             self.hits = [*self.hits, [source, extranonce, nonce]][:HITS_KEPT]
         else:
-            self.tally["found"] += 1
-            self.submit([source, extranonce, nonce])
+            self.begin_submission([source, extranonce, nonce])
+
+    def begin_submission(self, hit: list[int]) -> None:
+        self.tally["found"] += 1
+        self.submit(hit)
 
     def submit(self, hit: list[int]) -> None:
         source, extranonce, nonce = hit
@@ -263,9 +299,9 @@ class Mine(Scheduler):
         raw = with_nonce(header(work, extranonce), nonce)
         coinbase = paid(work, extranonce).whole.hex()
         about = {"header": raw.hex(), "coinbase": coinbase, "identity": work["identity"]}
-        body = [Task(source, "template")["body"]]
+        body, client = self.body(source)
         task = self.aside("submit", about, GRACE_S, prerequisites=body, side_effects=True)
-        self.submitting[task.number] = hit
+        self.submitting[task.number], self.bodies[task.number] = hit, client
         say("hit", {"hash": displayed(double_sha256(raw)), "height": work["height"], "task": task.number})
 
     def submitted(self, hit: list[int], answer: dict[str, Any]) -> None:
@@ -279,6 +315,9 @@ class Mine(Scheduler):
             self.trouble(answer)
             return
         status, reason = answer["status"], str(answer.get("reason", ""))
+        if status == "lost" and self.body(hit[0])[1]:
+            self.submit(hit)  # there is a copy by now
+            return
         self.tally["trouble"] = ""
         say("block", {"hash": name, "height": work["height"], "status": status, "reason": reason})
         self.tally["last"] = f"block {work['height']} {name[:16]}… {status}" + (f" ({reason})" if reason else "")
@@ -308,8 +347,7 @@ class Mine(Scheduler):
             return
         self.ask("template")
         if self.hits and status != "stale":
-            source, extranonce, nonce = self.hits.pop(0)
-            self.hit(source, extranonce, nonce)
+            self.begin_submission(self.hits.pop(0))
         elif status == "stale":
             self.hits = []
         self.fill()
@@ -320,10 +358,17 @@ class Mine(Scheduler):
         if client not in self.clients:
             self.clients.append(client)
         self.fill()
+        self.spread()
 
     def client_dead(self, client: str) -> None:
         if client in self.clients:
             self.clients.remove(client)
+        self.lose_copies(client)
+        for number in [each for each, keeper in self.bodies.items() if keeper == client]:
+            del self.bodies[number]  # its transactions may not have arrived: the node gets the block once, or twice
+            self.kill_task(Task(number, "submit"))
+            self.submit(self.submitting.pop(number))
+        self.spread()
 
     def timer(self, name: str) -> None:
         if name == "stop":

@@ -25,12 +25,19 @@ class Tally:
         """A unit has ended."""
         if tally["begun"] < 0:
             tally["begun"] = now
-        tally["hashes"] += found["hashes"]
+        killed, taken = found.get("killed", (0, 0.0))
+        hashes = found["hashes"] + killed
+        tally["hashes"] += hashes
         tally["kernel"] = found["kernel"]
         tally["seen"][f"{found['client']}:{found['node']}"] = now
-        tally["units"].append([now, found["client"], found["hashes"], found["seconds"]])
+        tally["units"].append([now, found["client"], hashes, found["seconds"] + taken])
         if tally["units"][0][0] < now - RATE_S:
             tally["units"] = [each for each in tally["units"] if each[0] >= now - RATE_S]
+
+    @staticmethod
+    def killed(tally: dict[str, Any], now: float) -> None:
+        """Nobody could end a unit: what was there is still there."""
+        tally["seen"] = dict.fromkeys(tally["seen"], now)
 
     @staticmethod
     def nodes(tally: dict[str, Any], now: float) -> int:
