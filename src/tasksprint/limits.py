@@ -105,6 +105,8 @@ LINKS_MAX: Final = 1_024  # open links of one process
 HALF_OPEN_MAX: Final = 256  # ... and connections that have not shown the secret yet; then the oldest goes
 FILES_MAX: Final = 65_536  # open files that a daemon asks the system for
 PROGRAMS_SPARE: Final = 8  # packed programs that no job uses
+PROGRESS_ROWS: Final = 1_000  # tasks whose progress goes with one sign of life
+PROGRESS_KEPT: Final = 10_000  # ... and of which a leader remembers it
 JOBS_KEPT: Final = 100  # ended jobs that `status` remembers
 
 # --- how they hang together -----------------------------------------------------------------------

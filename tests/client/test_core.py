@@ -318,6 +318,36 @@ def test_a_link_that_is_gone_is_not_answered() -> None:
     assert not desk.did(effects.Serve)
 
 
+def test_progress_goes_with_the_next_sign_of_life_once_and_the_latest_word_counts(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(limits, "PROGRESS_ROWS", 2)
+    desk = Desk(slots=3)
+    desk.join(assign(1), assign(2), assign(3))
+    desk.run()
+
+    def told() -> list[list[tuple[int, int, int, int]]]:
+        desk.view()
+        desk.later(limits.ALIVE_MS)
+        return [message.progress for message in desk.sent(wire.Alive)]  # type: ignore[union-attr]
+
+    for fraction in (0.1, 0.5, 7.0):
+        desk.client.progressed((JOB, 1, 1), fraction, desk.now)
+    for task in (2, 3, 4):
+        desk.client.progressed((JOB, task, 1), 0.25 * task - 0.75, desk.now)
+    assert told() == [[(JOB, 1, 1, 1_000), (JOB, 2, 1, 0)]]
+    assert told() == [[(JOB, 3, 1, 0)]], "what did not fit; and nothing of a task that is not here"
+    assert told() == [[]]
+    desk.client.disconnected(desk.dial.number, desk.now)
+    desk.did()
+    desk.connect()
+    assert [*told(), *told()] == [[(JOB, 1, 1, 1_000), (JOB, 2, 1, 0)], [(JOB, 3, 1, 0)]], "again, to another leader"
+    desk.client.progressed((JOB, 1, 1), 0.5, desk.now)
+    desk.hear(wire.Unregistered("me"))
+    desk.hear(wire.Registered(2, 99))
+    assert told() == [[]], "it belonged to the session that is over"
+
+
 # --- sessions -----------------------------------------------------------------------------------------------------
 
 

@@ -200,6 +200,17 @@ def test_cancel_ends_a_job_and_why_names_what_is_missing(standing: Standing, gat
     assert standing.command("cancel", job_id).returncode == 0, "twice is once"
 
 
+def test_status_and_why_say_how_far_a_running_task_is(standing: Standing, gate: Path) -> None:
+    job_id = standing.detached(tasks=1, gate=str(gate))
+    (row,) = awaited(lambda: standing.job(job_id)["running"], "the task has said how far it is")
+    assert (row["task"], row["name"], row["fraction"]) == (1, "talk", 0.25)
+    assert re.search(r"^1 +talk +1 +[0-9a-f]+ +25\.0%$", standing.command("status", job_id).stdout, re.MULTILINE)
+    assert "attempt 1 says that it is 25.0% through" in standing.command("why", job_id, "1").stdout
+    gate.touch()
+    standing.command("submit", "--job", job_id)
+    assert standing.job(job_id)["running"] == []
+
+
 def test_jobs_run_side_by_side(standing: Standing, gate: Path) -> None:
     """One that waits does not hold up another."""
     waits = standing.detached(tasks=1, gate=str(gate))

@@ -7,6 +7,7 @@ import json
 from tests.coordinator.bench import JOB, Bench, start
 
 from tasksprint import limits
+from tasksprint.coordinator.progress import Progress
 from tasksprint.coordinator.requests import HeldWatch, Waiting, status_answer
 from tasksprint.view.operations import CancelJob, Collected, Finish, Leave, Register, Reports, Returned
 from tasksprint.wire.messages import FromCoordinator, JobUpdate, Output, Registered, Unregistered, View
@@ -211,7 +212,7 @@ def test_status_requests_are_checked() -> None:
     room.bench.decide((2, start(1)))
 
     def ask(what: str) -> tuple[str, bytes]:
-        return status_answer(room.machine, {"id": 1}, what)
+        return status_answer(room.machine, {"id": 1}, what, Progress())
 
     assert json.loads(ask("cluster")[1])["coordinator"] == {"id": 1}
     assert json.loads(ask("jobs")[1])[0]["job"] == JOB_ID

@@ -103,8 +103,14 @@ def show(report: dict[str, Any]) -> None:
         _list(rows, ("job", "name", "state", "tasks", "failed", "error"))
     if "job" in report:
         click.echo()
-    for name, value in report.get("job", {}).items():
-        click.echo(f"{name}: {_cell(value)}")
+    job = report.get("job", {})
+    for name, value in job.items():
+        if name != "running":
+            click.echo(f"{name}: {_cell(value)}")
+    rows = [{**row, "through": f"{row['fraction']:.1%}"} for row in job.get("running", ())]
+    if rows:
+        click.echo()
+    _list(rows, ("task", "name", "attempt", "client", "through"))
 
 
 def coordinator_row(address: str, said: dict[str, Any] | None) -> dict[str, Any]:

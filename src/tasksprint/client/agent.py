@@ -373,7 +373,8 @@ class Agent:
         self.soon()
 
     def node_progress(self, node: NodeProcess, run: Run, progress: node_talk.Progress) -> None:
-        pass
+        if progress.fraction is not None:
+            self.core.progressed(self._attempt(node, run), progress.fraction, self.now_ms())
 
     def node_log(self, node: NodeProcess, run: Run | None, text: str) -> None:
         log = self.logs.get(self._node_jobs.get(node.number, 0))

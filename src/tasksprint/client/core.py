@@ -64,6 +64,7 @@ class Client(Slots):
         self.now_ms = now_ms
         self._partial = []
         self.session.connected(number, self._held(), now_ms)
+        self._tell_progress_again()
 
     def disconnected(self, number: int, now_ms: int) -> None:
         self.now_ms = now_ms

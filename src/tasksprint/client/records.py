@@ -22,6 +22,7 @@ class Attempt:
     inputs: dict[tuple[int, str], tuple[int, bytes, Piece]] = field(default_factory=dict)  # → (attempt, digest, piece)
     node: int = 0
     result: Result | None = None
+    progress: int = -1  # in thousandths; -1: it has not said
 
 
 @dataclass(slots=True)

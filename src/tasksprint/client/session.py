@@ -12,6 +12,7 @@ from collections import deque
 
 from tasksprint import limits
 from tasksprint.client.effects import Dial, Effect, SendCoordinator
+from tasksprint.client.records import AttemptId
 from tasksprint.view.operations import AnyReport, Done, Held
 from tasksprint.wire import messages as wire
 
@@ -46,6 +47,7 @@ class Session:
         self._refusals = 0  # in a row, without anything fresh
         self._fresh_ms = now_ms
         self._alive_ms = now_ms
+        self.progress: dict[AttemptId, int] = {}  # in thousandths, not yet told
         self._outbox: deque[AnyReport] = deque()
         self._outbox_ms = now_ms
         self._batches: deque[tuple[int, list[AnyReport]]] = deque()  # sent, not acknowledged
@@ -103,8 +105,13 @@ class Session:
             self.next_coordinator(now_ms)
         if self.link_up and self.incarnation and now_ms - self._alive_ms >= limits.ALIVE_MS:
             self._alive_ms = now_ms
-            self._send(wire.Alive(self.client, self.incarnation))
+            self._send(wire.Alive(self.client, self.incarnation, self._progress()))
         self.flush(now_ms)
+
+    def _progress(self) -> list[tuple[int, int, int, int]]:
+        """News of how far tasks are; what is too much for one message goes with the next."""
+        attempts = list(self.progress)[: limits.PROGRESS_ROWS]
+        return [(*attempt_id, self.progress.pop(attempt_id)) for attempt_id in attempts]
 
     def next_wake(self) -> int:
         wake = self._fresh_ms + limits.CLIENT_SWITCH_MS
@@ -133,6 +140,7 @@ class Session:
         self._sequence = 0
         self._outbox.clear()
         self._batches.clear()
+        self.progress.clear()
 
     # --- the view and the reports -------------------------------------------------------------------
 

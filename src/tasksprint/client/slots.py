@@ -33,6 +33,21 @@ class Slots(Supplies):
                 node.ready = node.began = True
                 self._hungry = True
 
+    def progressed(self, attempt_id: AttemptId, fraction: float, now_ms: int) -> None:
+        """The node says how far it is: for people, with the next sign of life."""
+        self.now_ms = now_ms
+        job = self.jobs.get(attempt_id[0])
+        attempt = job.attempts.get(attempt_id) if job is not None else None
+        if attempt is not None:
+            attempt.progress = self.session.progress[attempt_id] = round(1_000 * min(max(fraction, 0.0), 1.0))
+
+    def _tell_progress_again(self) -> None:
+        """Another coordinator may lead now, and what the last one was told was not logged."""
+        for job in self.jobs.values():
+            for attempt_id, attempt in job.attempts.items():
+                if attempt.progress >= 0 and attempt.state == SENT:
+                    self.session.progress[attempt_id] = attempt.progress
+
     def node_done(self, number: int, attempt_id: AttemptId, now_ms: int) -> None:
         """The node answered; the result follows with `result_made` once its files are hashed."""
         self.now_ms = now_ms

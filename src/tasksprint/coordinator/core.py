@@ -32,6 +32,7 @@ from tasksprint.coordinator.copies import Copies
 from tasksprint.coordinator.effects import Effect
 from tasksprint.coordinator.outbox import Outbox, encoded
 from tasksprint.coordinator.pending import Pending
+from tasksprint.coordinator.progress import Progress
 from tasksprint.coordinator.reads import Reads
 from tasksprint.coordinator.requests import HeldWatch, Waiting, no_such_job, status_answer
 from tasksprint.paxos import Replica, Timing
@@ -80,6 +81,7 @@ class Coordinator:
         self.replica = Replica(id, voters, timing, seed, now_ms, records=records, snapshot=snapshot)
         self.copies = Copies(self.machine)
         self.waiting = Waiting(self._send)
+        self.progress = Progress()
         self.now_ms = now_ms
         self.leading = False  # our Begin is applied
         self.elections = 0  # how often we began to lead
@@ -219,7 +221,8 @@ class Coordinator:
             self.waiting.poll(self.machine, message.client, link, message.known, self.now_ms)
 
     def _alive(self, link: int, message: wire.Alive) -> None:
-        self._known(link, message.client, message.incarnation)
+        if self._known(link, message.client, message.incarnation):
+            self.progress.hear(message.client, message.progress)
 
     def _reports(self, link: int, message: wire.SendReports) -> None:
         if not self._known(link, message.client, message.incarnation):
@@ -467,7 +470,8 @@ class Coordinator:
     def _look_around(self) -> None:
         """What may be done since the last entry, or the last word of Paxos."""
         for link, message in self._reads.due(self.machine.index):
-            self._answer(link, message, *status_answer(self.machine, self.status(), message.what))
+            told = status_answer(self.machine, self.status(), message.what, self.progress)
+            self._answer(link, message, *told)
         if self.copies.effects:
             self._effects += self.copies.effects
             self.copies.effects.clear()

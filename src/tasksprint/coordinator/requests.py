@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from tasksprint import limits
+from tasksprint.coordinator.progress import Progress, sentence
 from tasksprint.view import JobState, Machine
 from tasksprint.view.part import AnyChange, Assign
 from tasksprint.wire.messages import JobUpdate, Output, Registered, Unregistered, View
@@ -211,7 +212,7 @@ def no_such_job(machine: Machine, job_id: str) -> str:
     return "" if here else f"no job {job_id} here; `tasksprint status` lists the jobs"
 
 
-def status_answer(machine: Machine, coordinator: dict[str, object], what: str) -> tuple[str, bytes]:
+def status_answer(machine: Machine, coordinator: dict[str, object], what: str, progress: Progress) -> tuple[str, bytes]:
     """(error, JSON) of a status request, as of what is applied; `coordinator`: what the leader says of itself."""
     kind, _, rest = what.partition(":")
     if kind == "cluster":
@@ -222,7 +223,10 @@ def status_answer(machine: Machine, coordinator: dict[str, object], what: str) -
     number = machine.job_number(job_id)
     if kind not in ("job", "why") or (kind == "why" and not task.isdecimal()):
         return f"unknown status request {what!r}", b""
-    if number is None:
+    job = machine.job(number) if number is not None else None
+    if number is None or job is None:
         return no_such_job(machine, job_id), b""
-    answer = machine.status_job(number) if kind == "job" else machine.why(number, int(task))
-    return "", json.dumps(answer).encode()
+    if kind == "job":
+        return "", json.dumps({**machine.status_job(number), "running": progress.rows(job)}).encode()
+    why = machine.why(number, int(task)) + sentence(progress.rows(job, int(task)))
+    return "", json.dumps(why).encode()

@@ -69,6 +69,7 @@ class Poll(WireMessage, tag="poll", frozen=True, gc=False):
 class Alive(WireMessage, tag="alive", frozen=True, gc=False):
     client: str
     incarnation: int
+    progress: list[tuple[int, int, int, int]] = []  # (job, task, attempt, thousandths), where there is news
 
 
 class SendReports(WireMessage, tag="reports", frozen=True, gc=False):

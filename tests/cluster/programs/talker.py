@@ -30,6 +30,7 @@ class Voices(Node):
     @task
     def talk(self, number, gate):
         print(f"task {number} speaks")
+        self.progress(0.25)
         while gate is not None and not Path(gate).exists():
             time.sleep(0.02)
         return {"pid": str(self.folder)}
