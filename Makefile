@@ -25,4 +25,4 @@ build:              ## sdist and wheel, in dist/
 
 clean:
 	rm -rf build dist .venv-test src/*.egg-info
-	rm -f src/_native/genome.c src/_native/nonce.c src/_native/pieces.c src/_native/syncer.c src/_native/*.html src/tasksprint/native/*.so
+	rm -f src/_native/genome.c src/_native/nonce.c src/_native/pieces.c src/_native/syncer.c src/_native/nonce_generated_*.h src/_native/*.html src/tasksprint/native/*.so
