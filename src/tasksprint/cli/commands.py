@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import signal
 import sys
 
 import click
@@ -83,19 +84,34 @@ def program() -> None:
 def run_program() -> None:
     """Run the command of this process's arguments; one line for each error, no traceback."""
     try:
+        try:
+            code, said = _run()
+        finally:
+            _not_to_be_interrupted()
+    except (click.Abort, KeyboardInterrupt):
+        _not_to_be_interrupted()
+        code, said = 130, "ended by Ctrl-C"
+    if said:
+        print(f"tasksprint: {said}", file=sys.stderr)
+    sys.stdout.flush() if not sys.stdout.closed else None
+    sys.exit(code)
+
+
+def _run() -> tuple[int, str]:
+    """The exit code, and what is to be said of an error."""
+    try:
         code = program.main(prog_name="tasksprint", standalone_mode=False)
     except Failure as error:
-        code = error.code
-        print(f"tasksprint: {error}", file=sys.stderr)
+        return error.code, str(error)
     except click.ClickException as error:
         context = getattr(error, "ctx", None)
         hint = f" (see `{context.command_path} --help`)" if context is not None else ""
-        print(f"tasksprint: {error.format_message()}{hint}", file=sys.stderr)
-        code = error.exit_code
-    except (click.Abort, KeyboardInterrupt):
-        code = 130
-        print("tasksprint: ended by Ctrl-C", file=sys.stderr)
+        return error.exit_code, f"{error.format_message()}{hint}"
     except BrokenPipeError:
-        code = 1
-    sys.stdout.flush() if not sys.stdout.closed else None
-    sys.exit(code if isinstance(code, int) else 0)
+        return 1, ""
+    return code if isinstance(code, int) else 0, ""
+
+
+def _not_to_be_interrupted() -> None:
+    """The work is over: one Ctrl-C more must not put a traceback behind the last line."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
