@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import json
 import urllib.request
 
 import pytest
+from rich.console import Console
 
 from tasksprint.apps.miner.command import summary
 from tasksprint.cli.bench_bitcoin import StandIn
@@ -54,7 +56,23 @@ def test_a_line_says_everything(capsys: pytest.CaptureFixture[str]) -> None:
     for words in ("(1 min)", "(15 min)", "4 found, 3 accepted, 1 stale, 0 rejected", "height 7", "here 5.0 MH/s"):
         assert words in text
     assert capsys.readouterr().err.count("nobody answers") == 1
-    assert shown.table().row_count == 6
+
+
+@pytest.mark.parametrize("width", [40, 80, 120])
+def test_a_table_fits_its_terminal(width: int) -> None:
+    clients = {f"a-machine-with-a-long-name.example.org:{number}": 1e6 * number for number in range(1, 21)}
+    line = {**LINE, "clients": clients, "last": "block 7 " + "0" * 200, "trouble": "no Bitcoin node answers " * 9}
+    with MinerDisplay() as shown:
+        shown.heard(line)
+    console = Console(width=width, record=True, file=io.StringIO(), force_terminal=True)
+    console.print(shown.table())
+    lines = console.export_text().splitlines()
+    assert all(len(each) <= width for each in lines)
+    assert len(lines) == 4 + 8 + 1 + 2, "one line each"
+    assert lines[0].startswith("hash rate  0 H/s (1 min), 0 H/s (15 min)")
+    if width > 40:
+        assert "and 12 more 78.0 MH/s" in lines[12]
+        assert "a-machine-with-a-long-name.example.org:20 20.0 MH/s" in lines[4]
 
 
 def test_a_summary_has_the_blocks() -> None:

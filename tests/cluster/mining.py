@@ -98,6 +98,7 @@ class Door:
         self.turns = asyncio.Semaphore(0)
         self.knocked = asyncio.Event()
         self.passed = 0
+        self.shut = False  # submissions are not even let wait
         self.serving: set[asyncio.Task[None]] = set()
         self.server: asyncio.Server
 
@@ -138,6 +139,8 @@ class Door:
         body = await reader.readexactly(length)
         if b'"submitblock"' in body:
             self.knocked.set()
+            if self.shut:
+                return
             await self.turns.acquire()
             self.passed += 1
         from_node, to_node = await asyncio.open_connection("127.0.0.1", self.port)

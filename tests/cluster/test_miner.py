@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from collections import defaultdict
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from tests.peers.nodes import Bcoin, CppNode, Peer
 from tests.peers.spending import PAY_TO_TRUE, PAY_TO_TRUE_SEGWIT, spend
 
 from tasksprint.apps.miner.block import double_sha256, target_of
+from tasksprint.apps.miner.rpc import Credentials, Rpc, Unreachable
 from tasksprint.cli.following import Outcome, follow
 from tasksprint.cli.local import free_ports
 
@@ -29,6 +31,7 @@ pytestmark = [pytest.mark.cluster, pytest.mark.timeout(180)]
 BLOCKS = 20
 NEVER = 150  # bits harder: nothing is ever found
 COIN = 50 * 10**8
+CLIENTS = ("client-1", "client-2", "client-3")
 GROUND = {CppNode: 110, Bcoin: 440}  # blocks before ours: coins must be 100 deep, segwit begins at 432
 
 
@@ -146,8 +149,6 @@ def test_the_chain_moves_under_the_miner(tmp_path: Path) -> None:
 
 
 def agree(first: Peer, second: Peer) -> None:
-    import time
-
     limit = time.monotonic() + PATIENCE_S
     while first.tip != second.tip:
         assert time.monotonic() < limit, "the two nodes do not find each other"
@@ -188,6 +189,95 @@ def test_a_block_outlives_the_leader_and_a_late_one_is_stale(tmp_path: Path) -> 
                 assert peer.ask("getblockheader", values["blocks"][0])["confirmations"] > 0
 
         uvloop.run(asyncio.wait_for(story(), 3 * PATIENCE_S))
+
+
+def clients_that_ran(trace: Path, name: str) -> set[str]:
+    """Who has ended such a task."""
+    rows = [json.loads(line) for line in trace.read_text().splitlines()]
+    tasks = {row["task"] for row in rows if row.get("name") == name}
+    return {row["client"] for row in rows if row["event"] == "done" and row["task"] in tasks}
+
+
+def test_a_block_outlives_whoever_fetched_its_transactions(tmp_path: Path) -> None:
+    trace = tmp_path / "trace"
+    with CppNode(tmp_path / "peer") as peer:
+        for coin in peer.mine(GROUND[CppNode], PAY_TO_TRUE)[:3]:
+            peer.ask("sendrawtransaction", spend(coin, COIN, 100_000, segwit=False))
+
+        async def story() -> str:
+            options: dict[str, Any] = {"replicas": 3, "clients": 3, "slots": 1, "supervise": False, "trace": trace}
+            async with (
+                Door(peer.port) as door,
+                mining(tmp_path, {**peer.credentials, "url": door.url}, **options) as at,
+            ):
+                door.shut = True
+                job = await at.mine(blocks=1, harder=12, max_age=1000, poll=1000)
+                await asyncio.wait_for(door.knocked.wait(), PATIENCE_S)
+                await at.until_said(job, "miner", lambda line: "no Bitcoin node answers" in line["trouble"])
+                (holder,) = clients_that_ran(trace, "template")
+                async with asyncio.timeout(PATIENCE_S):
+                    while len(clients_that_ran(trace, "keep")) < 2:
+                        await at.asking.watch(job, 0)
+                    members = {(at.cluster.folder / name / "id").read_text().strip(): name for name in CLIENTS}
+                    at.shoot(members[holder])
+                    while holder in {each["client"] for each in (await at.status("cluster"))["clients"]}:
+                        await at.asking.watch(job, 0)
+                door.shut = False
+                door.let(10)
+                outcome = await ended(at, job)
+                assert outcome.state == "done", outcome.error
+                return str(json.loads(outcome.values)["blocks"][0])
+
+        block = uvloop.run(asyncio.wait_for(story(), 3 * PATIENCE_S))
+        assert peer.tip == block
+        assert transactions_of(peer, [block]) == 3
+
+
+def test_work_that_is_too_old_is_ended_everywhere(tmp_path: Path) -> None:
+    with CppNode(tmp_path / "peer") as peer:
+
+        async def story() -> None:
+            async with mining(tmp_path, peer.credentials, replicas=1, clients=2, slots=1) as at:
+                job = await at.mine(harder=NEVER, unit=60, max_age=1, log=2)  # no unit ends by itself
+                logs = [at.cluster.folder / name / "jobs" / job / "log" for name in ("client-1", "client-2")]
+                async with asyncio.timeout(PATIENCE_S):
+                    for log in logs:
+                        while not log.exists() or log.read_text().count("began") < 8:  # the first four are short
+                            await at.asking.watch(job, 0)
+
+        uvloop.run(story())
+
+
+def test_a_node_that_warms_up_is_waited_for(tmp_path: Path) -> None:
+    peer, said = CppNode(tmp_path / "peer"), set()
+    peer.begin()
+    try:
+        limit = time.monotonic() + PATIENCE_S
+        while time.monotonic() < limit:
+            try:
+                Rpc(Credentials(peer.url, "u", str(peer.password_file))).call("getblockchaininfo")
+                break
+            except Unreachable as error:
+                said.add(str(error).partition(":")[0])
+    finally:
+        peer.stop()
+    assert said == {"no Bitcoin node answers at http", "the Bitcoin node is warming up"}
+
+
+def test_the_command_waits_for_a_node_that_is_not_there_yet(tmp_path: Path) -> None:
+    peer = CppNode(tmp_path / "peer", has_cookie=True)
+    command = [sys.executable, "-m", "tasksprint", "run", "--replicas", "1", "miner", "--rpc-url", peer.url]
+    command += ["--rpc-cookie", str(peer.cookie), "--address", ADDRESS, "--blocks", "1"]
+    with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as miner:
+        assert miner.stderr is not None and miner.stdout is not None
+        try:
+            complaint = f"cannot read the Bitcoin node's cookie file {peer.cookie}: no such file"
+            assert any(complaint in line for line in miner.stderr)
+            with peer:
+                assert miner.wait(60) == 0, miner.stderr.read()
+                assert miner.stdout.readline().strip() == peer.ask("getblockhash", 1)
+        finally:
+            miner.kill()
 
 
 def test_the_command_mines_and_keeps_the_secret(tmp_path: Path) -> None:

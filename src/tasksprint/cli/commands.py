@@ -46,6 +46,14 @@ class Group(click.Group):
         return super().parse_args(context, args)
 
 
+def first_word(args: list[str]) -> int:
+    """Where the first word stands, behind the command, that is neither an option nor an option's value."""
+    place = 1
+    while place < len(args) and args[place].startswith("-"):
+        place += 1 if "=" in args[place] or args[place] in ("-h", "--help") else 2
+    return place
+
+
 class Program(Group):
     """Loads a command's module when the command is used."""
 
@@ -67,9 +75,11 @@ class Program(Group):
         self, context: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         name = args[0]
-        if name == "run" and args[1:2] and args[1] in WITH_OPTIONS:
-            app = args[1]
-            return f"run {app}", getattr(importlib.import_module(f"tasksprint.cli.{app}"), app), args[2:]
+        place = first_word(args)
+        if name == "run" and place < len(args) and args[place] in WITH_OPTIONS:
+            app = args[place]
+            command = getattr(importlib.import_module(f"tasksprint.cli.{app}"), app)
+            return f"run {app}", command, args[1:place] + args[place + 1 :]
         if name not in COMMANDS:
             raise click.UsageError(f"no command {name!r}; there are: {', '.join(COMMANDS)}")
         return super().resolve_command(context, args)

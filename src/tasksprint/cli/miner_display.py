@@ -21,6 +21,7 @@ from tasksprint.wire import messages as wire
 PLAIN_S = 5.0  # between two plain lines
 LISTEN_S = 0.5
 MINUTE_S, QUARTER_S = 60.0, 900.0
+CLIENTS_SHOWN = 8  # in the table
 
 
 def rate_text(rate: float) -> str:
@@ -28,6 +29,15 @@ def rate_text(rate: float) -> str:
         if rate >= size:
             return f"{rate / size:.1f} {unit}"
     return f"{rate:.0f} H/s"
+
+
+def clients_text(rates: dict[str, float]) -> list[str]:
+    """What each client does, the fastest first, and what is left of them together."""
+    clients = sorted(rates.items(), key=lambda each: -each[1])
+    texts = [f"{name} {rate_text(rate)}" for name, rate in clients[:CLIENTS_SHOWN]]
+    if rest := clients[CLIENTS_SHOWN:]:
+        texts.append(f"and {len(rest)} more {rate_text(sum(rate for _, rate in rest))}")
+    return texts
 
 
 class Rate:
@@ -112,24 +122,33 @@ class MinerDisplay:
             return f"mining: {rates}"
         counts = ", ".join(f"{line[name]} {name}" for name in ("found", "accepted", "stale", "rejected"))
         where = f"height {line['height']} on {line['chain']}, difficulty {line['difficulty']:.6g}"
-        clients = "; ".join(f"{name} {rate_text(rate)}" for name, rate in line["clients"].items())
+        clients = "; ".join(clients_text(line["clients"]))
         return f"{rates}; blocks: {counts}; {where}" + (f"; {clients}" if clients else "")
 
     def table(self) -> Any:
+        """A row a subject, each on one line however narrow the terminal is."""
         from rich.table import Table
 
         table = Table.grid(padding=(0, 2))
-        table.add_row("hash rate", rate_text(self.rate.over(MINUTE_S)), "15 min", rate_text(self.rate.over(QUARTER_S)))
+        table.add_column(no_wrap=True, min_width=9)
+        table.add_column(no_wrap=True, overflow="ellipsis")
+        minute, quarter = rate_text(self.rate.over(MINUTE_S)), rate_text(self.rate.over(QUARTER_S))
+        table.add_row("hash rate", f"{minute} (1 min), {quarter} (15 min)")
         line = self.line
-        if line:
-            table.add_row("blocks found", str(line["found"]), "accepted", str(line["accepted"]))
-            table.add_row("stale", str(line["stale"]), "rejected", str(line["rejected"]))
-            table.add_row("height", str(line["height"]), "difficulty", f"{line['difficulty']:.6g}")
-            table.add_row("network", line["chain"], "kernel", line["kernel"])
-            for name, rate in line["clients"].items():
-                table.add_row("client", name, "", rate_text(rate))
-            if line["last"]:
-                table.add_row("last", line["last"])
+        if not line:
+            return table
+        counts = ", ".join(f"{line[name]} {name}" for name in ("found", "accepted", "stale", "rejected"))
+        table.add_row("blocks", counts)
+        if line["height"]:
+            difficulty = f"difficulty {line['difficulty']:.6g}"
+            table.add_row("searching", f"height {line['height']} on {line['chain']}, {difficulty}")
+        if line["kernel"]:
+            table.add_row("kernel", line["kernel"])
+        for text in clients_text(line["clients"]):
+            table.add_row("client", text)
+        for title in ("last", "trouble"):
+            if line[title]:
+                table.add_row(title, line[title])
         return table
 
 
