@@ -14,6 +14,7 @@ import pytest
 from tasksprint.cli import following
 from tasksprint.cli.commands import Failure, run_program
 from tasksprint.cli.following import STILL_S, Outcome, Stillness, ended_badly, hint
+from tasksprint.transfer.fetch import Wanted
 from tasksprint.view.operations import JobSpec
 from tasksprint.wire import messages as wire
 
@@ -33,6 +34,8 @@ def test_stillness_is_said_once_each_time_it_has_lasted() -> None:
     assert still.lasts(update(), 1 + 2 * STILL_S)
     assert not still.lasts(update(done=1), 1 + 3 * STILL_S)
     assert not still.lasts(update(done=1, state="finishing"), 1 + 9 * STILL_S)
+    assert still.lasts(update(done=1, state="finishing"), 1 + 10 * STILL_S)
+    assert not still.lasts(update(done=1, state="finishing"), 1 + 11 * STILL_S, brought=1)
 
 
 @pytest.mark.parametrize(
@@ -66,7 +69,8 @@ class Scripted:
 
     async def answer(self, make: Any) -> bytes:
         message = make(1)
-        self.asked.append(message.what if isinstance(message, wire.StatusRequest) else "program")
+        other = "cancel" if isinstance(message, wire.CancelRequest) else "program"
+        self.asked.append(message.what if isinstance(message, wire.StatusRequest) else other)
         status = self.statuses.pop(0) if len(self.statuses) > 1 else self.statuses[0]
         if isinstance(status, Failure):
             raise status
@@ -77,8 +81,14 @@ class Scripted:
     def note(self, text: str) -> None:
         self.notes.append(text)
 
-    def follow(self, folder: Path) -> Outcome:
-        return asyncio.run(following.follow(self, "j", self, folder, None))  # type: ignore[arg-type]
+    def follow(self, folder: Path, gone: tuple[str, str] = ("", "")) -> Outcome:
+        """`gone`: what becomes of each fetch."""
+
+        class Fetcher:
+            def fetch(self, wanted: Wanted) -> None:
+                wanted.on_failed(*gone)
+
+        return asyncio.run(following.follow(self, "j", self, folder, Fetcher()))  # type: ignore[arg-type]
 
 
 @pytest.fixture
@@ -101,6 +111,37 @@ def test_a_job_that_stands_still_is_asked_why_and_the_answer_is_said_once(tmp_pa
     script.follow(tmp_path)
     assert set(script.asked) == {"watch", "job:j"}
     assert script.notes == ["note: nothing moves"]
+
+
+def finishing(*holders: tuple[str, str], name: str = "w") -> wire.JobUpdate:
+    output = wire.Output(1, "nokey", 1, list(holders), name)
+    return msgspec.structs.replace(update(state="finishing"), outputs=[output])
+
+
+@pytest.mark.usefixtures("_at_once")
+@pytest.mark.parametrize(("name", "task"), [("w", "task 1 (w)"), ("", "task 1")])
+def test_an_output_that_the_task_did_not_make_ends_the_job_for_all_who_follow_it(
+    tmp_path: Path, name: str, task: str
+) -> None:
+    script = Scripted([finishing(("c", "host:1"), name=name)], [Failure("it has ended meanwhile")])
+    outcome = script.follow(tmp_path, ("missing_key", "task 1 has no piece 'nokey'; it made v"))
+    assert str(ended_badly(outcome)) == f"the job failed: its output names piece 'nokey' of {task}; it made v"
+    assert script.asked == ["watch", "cancel"]
+
+
+@pytest.mark.usefixtures("_at_once")
+def test_a_finishing_job_that_stands_still_is_asked_why(tmp_path: Path) -> None:
+    script = Scripted([finishing()] * 3 + [update(state="failed")], [{**CALM, "unplaceable": ["task 1 waits"]}])
+    script.follow(tmp_path)
+    assert script.notes == ["note: task 1 waits"]
+
+
+@pytest.mark.usefixtures("_at_once")
+def test_outputs_that_cannot_be_fetched_are_named(tmp_path: Path) -> None:
+    script = Scripted([finishing(("c", "host:1"))] * 3 + [update(state="failed")], [CALM])
+    script.follow(tmp_path, ("unreachable", "host:1: nobody listens there"))
+    said = "note: cannot fetch 'nokey' of task 1: host:1: nobody listens there; it is tried again"
+    assert script.notes == [said]
 
 
 @pytest.mark.usefixtures("_at_once")

@@ -151,3 +151,21 @@ def test_a_result_of_somebody_else_is_not_replaced(tmp_path: Path) -> None:
     assert done.returncode == 2
     assert b"no result of ours" in done.stderr
     assert (tmp_path / "wordcount-out" / "thesis.txt").read_text() == "mine"
+
+
+def test_an_output_that_no_task_made_ends_the_job_in_a_line(tmp_path: Path) -> None:
+    command = [*TASKSPRINT, "run", str(jobs.PROGRAMS / "nokey.py")]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, check=False, timeout=30, text=True)
+    said = "tasksprint: the job failed: its output names piece 'nokey' of task 1 (w); it made v"
+    assert (done.returncode, done.stderr.splitlines()[-1]) == (1, said)
+
+
+def test_a_finishing_job_that_can_never_end_says_so(tmp_path: Path) -> None:
+    command = [*TASKSPRINT, "run", str(jobs.PROGRAMS / "nokey.py"), 'labels=["gpu"]']
+    with subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        said = next(line for line in process.stderr if line.startswith("note: "))
+        process.send_signal(signal.SIGTERM)
+        process.communicate(timeout=20)
+    assert "task 1 (w) is to run, but no live client has what it needs" in said
+    assert "gpu" in said

@@ -63,7 +63,7 @@ def job_update(machine: Machine, request: int, job_id: str) -> JobUpdate:
         return JobUpdate(request, job_id, 0, "unknown", "", 0, 0, 0, 0, 0, b"", [], False)
     outputs = []
     if state.state == "finishing":
-        outputs = [Output(task, key, attempt, holders) for task, key, attempt, holders in machine.outputs(state.number)]
+        outputs = [Output(*row, state.tasks[row[0]].start.name) for row in machine.outputs(state.number)]
     elif state.state == "done":  # nobody keeps them any more: whoever asks now must not take the job for one without
         outputs = [Output(task, key, 0, []) for task, key in state.outputs]
     values = state.values if state.state in ("finishing", "done") else b""

@@ -186,6 +186,7 @@ class Output(Struct, array_like=True, frozen=True, gc=False):
     key: str
     attempt: int
     holders: list[tuple[str, str]]  # (client, address); empty while the result is made again
+    name: str = ""  # the task's, while the job has tasks
 
 
 class JobUpdate(WireMessage, tag="job_update", frozen=True, gc=False):
