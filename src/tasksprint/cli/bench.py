@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -41,12 +42,7 @@ def tasks(rounds: int, folder: Path | None, scale: float, as_json: bool) -> None
     """No-op tasks through three durable coordinators, beside a bare multiprocessing.Pool."""
     from tasksprint.cli.bench_tasks import measure, table
 
-    measured: dict[str, Any] = measure(folder or Path.cwd(), rounds, scale)
-    if as_json:
-        click.echo(json.dumps(measured))
-    else:
-        for line in table(measured):
-            click.echo(line)
+    _say(measure(folder or Path.cwd(), rounds, scale), table, as_json)
 
 
 @bench.command()
@@ -64,12 +60,7 @@ def miner(kernel: str, everything: bool, seconds: float, rounds: int, peer: str,
     """The nonce search: on a core, on all cores, in a cluster; and how soon stale work stops."""
     from tasksprint.cli.bench_miner import measure, table
 
-    measured: dict[str, Any] = measure(kernel, everything, seconds, rounds, peer)
-    if as_json:
-        click.echo(json.dumps(measured))
-    else:
-        for line in table(measured):
-            click.echo(line)
+    _say(measure(kernel, everything, seconds, rounds, peer), table, as_json)
 
 
 @bench.command()
@@ -89,9 +80,9 @@ def genome(size: int, probability: float, seconds: float, rounds: int, as_json: 
     except ModuleNotFoundError as error:
         raise click.ClickException(f"this needs {error.name}: install the extra, tasksprint[roots]") from None
 
-    measured: dict[str, Any] = measure(size, probability, seconds, rounds)
-    if as_json:
-        click.echo(json.dumps(measured))
-    else:
-        for line in table(measured):
-            click.echo(line)
+    _say(measure(size, probability, seconds, rounds), table, as_json)
+
+
+def _say(measured: dict[str, Any], table: Callable[[dict[str, Any]], list[str]], as_json: bool) -> None:
+    for line in [json.dumps(measured)] if as_json else table(measured):
+        click.echo(line)

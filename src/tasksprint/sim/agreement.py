@@ -66,12 +66,9 @@ class Agreement:
 
     def run(self) -> None:
         """Raises Violation."""
-        patch = Patch()
-        shrink_agreement(self.world, patch)
-        try:
+        with Patch() as patch:
+            shrink_agreement(self.world, patch)
             self._run()
-        finally:
-            patch.undo()
 
     def _run(self) -> None:
         world = self.world

@@ -106,12 +106,9 @@ class Cluster:
 
     def run(self) -> None:
         """Raises Violation."""
-        patch = Patch()
-        shrink_cluster(self.world, patch)
-        try:
+        with Patch() as patch:
+            shrink_cluster(self.world, patch)
             self._run()
-        finally:
-            patch.undo()
 
     def _run(self) -> None:
         world = self.world

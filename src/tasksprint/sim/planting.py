@@ -27,10 +27,7 @@ def plant(name: str, description: str) -> Callable[[Callable[[Patch], None]], Ca
 @contextmanager
 def planted(name: str | None) -> Iterator[None]:
     """Put the bug in force for a while; raises KeyError for an unknown name."""
-    patch = Patch()
-    try:
+    with Patch() as patch:
         if name is not None:
             _PLANTS[name][1](patch)
         yield
-    finally:
-        patch.undo()
