@@ -112,8 +112,22 @@ class Silent:
     def note(self, text: str) -> None: ...
 
 
-async def say(cluster: LocalCluster) -> None:
-    """What each process is at, and the end of what it has said: for whoever reads why a test failed."""
+async def say(cluster: LocalCluster, asking: Asking) -> None:
+    """What the cluster knows, what each process is at, and what it said last: for whoever reads why a test failed."""
+
+    async def ask(what: str) -> Any:
+        said = None
+        for address in cluster.coordinators:
+            said = said or await asking.one(address, lambda request: wire.StatusRequest(request, what))
+        print(what, "no answer" if said is None else said.decode())
+        return json.loads(said or b"{}")
+
+    await ask("cluster")
+    for job in await ask("jobs"):
+        if job["state"] in ("running", "finishing"):
+            await ask(f"job:{job['job']}")
+            for task in range(1, job["started"] + 1):
+                await ask(f"why:{job['job']}:{task}")
     started = [(member, member.child) for member in cluster.members.values() if member.child is not None]
     for member, child in started:
         if member.ready is not None and child.exit_code is None:
@@ -131,7 +145,7 @@ async def field(folder: Path, **options: Any) -> AsyncIterator[Field]:
         try:
             yield Field(cluster, asking, fetcher)
         except BaseException:
-            await say(cluster)
+            await say(cluster, asking)
             raise
         finally:
             fetcher.close()
