@@ -23,6 +23,7 @@ from tasksprint import codec
 from tasksprint.programs.check_node import NodeProbe, content
 from tasksprint.programs.child import StartError
 from tasksprint.programs.probe import UNKNOWN_TYPE, Finding, Probe, Wrong, temporary_folder
+from tasksprint.view import Event
 from tasksprint.view.operations import AnyAction, Fail, Finish, KillTask, Release, SetTimer, StartTask, unpack_actions
 from tasksprint.wire import node_talk, scheduler_talk
 from tasksprint.wire.node_talk import Failed, FilePiece, Input, InputFile, InputValue
@@ -33,20 +34,6 @@ ENDING_AT_ONCE = 200
 ORDERS = ("first started first", "last started first", "drawn from a seed", "drawn from another seed")
 
 Piece = bytes | FilePiece
-
-
-@dataclass(slots=True)
-class Event:
-    """As the view's, but made here."""
-
-    seq: int
-    kind: str
-    time_ms: int
-    task: int = 0
-    name: str = ""
-    values: dict[str, bytes] = field(default_factory=dict)
-    error: str = ""
-    client: str = ""
 
 
 @dataclass(slots=True)
