@@ -151,6 +151,12 @@ def test_a_lost_task_costs_its_part_only(demo):
     assert any("failed for good" in warning for warning in values["warnings"])
 
 
+def test_no_task_is_lost_where_most_of_the_box_is_undefined():
+    values = Player(command.described(["sqrt(x-0.5)"], (-1, 1), budget=1000, seed=0), 1).play()
+    assert values["lost_tasks"] == 0
+    assert [root["point"] for root in values["roots"]] == [pytest.approx([0.5], abs=1e-6)]
+
+
 def test_roots_are_announced_in_the_log_of_the_node(demo):
     player = Player(demo, 1)
     player.play()

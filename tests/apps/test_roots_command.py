@@ -65,6 +65,15 @@ def test_formulas_and_functions_exclude_each_other():
         command.described(["sin(foo)"], (0, 1))
 
 
+def test_a_number_among_formulas_is_most_likely_an_end_of_the_box():
+    with pytest.raises(command.InputError, match="equation 3 is the number 0, .*a --box of its own"):
+        command.arguments(["x - 1", "y - 2", "0", "3", "box=0,3"])
+
+
+def test_a_function_that_is_infinite_in_places_can_be_looked_at():
+    assert "undefined in about" in command.described(["exp(1000*x) - 2"], (-5, 5))["warnings"][0]
+
+
 def test_warnings():
     assert "constant (3) and never zero" in command.described(["3 + 0*x"], (0, 1))["warnings"][0]
     assert "zero everywhere" in command.described(["0*x"], (0, 1))["warnings"][0]

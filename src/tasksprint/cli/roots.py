@@ -37,7 +37,7 @@ def search_options(command: Callable[..., Any]) -> Callable[..., Any]:
         click.option("--population", type=int, metavar="N", help="Parents in a task, at most.  [default: 64]"),
         click.option("--crossover", type=float, metavar="P", help="Children with two parents.  [default: 1]"),
         click.option("--mutation", type=float, metavar="N", help="Bits that flip in a child.  [default: 1.25]"),
-        click.option("--width", type=int, metavar="N", help="Cells of the box, a task each.  [default: 2 to 8]"),
+        click.option("--width", type=int, metavar="N", help="Cells of the box, a task each.  [default: by the budget]"),
         click.option("--rounds", type=int, metavar="N", help="That the budget is spread over.  [default: 4 to 10]"),
         click.option("--last-round", type=int, metavar="N", help="End there: repeats a run that --time has ended."),
         click.option("--starts", metavar="HOW", help="Samples: unsearched places, or uniform.  [default: unsearched]"),

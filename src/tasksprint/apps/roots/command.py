@@ -61,6 +61,7 @@ def described(
     if unknown:
         raise InputError(f"unknown options {', '.join(sorted(unknown))}; known are {', '.join(PROBLEM + OPTIONS)}")
     formulas = tuple(expressions)
+    _no_numbers_among(formulas)
     if bool(formulas) == bool(callable):
         raise InputError("give either formulas, or one function by its import path")
     pairs = _pairs(box, dimensions or (dimensions_of(formulas) if formulas else 0))
@@ -114,6 +115,20 @@ def of_words(formulas: Sequence[str], values: Mapping[str, Any]) -> dict[str, An
     if not formulas and not values.get("callable"):
         raise InputError("give a formula, several for a system, or a file: roots 'sin(x)' and a box of -10, 10")
     return described(formulas, **values)
+
+
+def _no_numbers_among(formulas: Sequence[str]) -> None:
+    """A number beside other formulas is no equation; most likely it was to be an end of the box."""
+    for number, text in enumerate(formulas, 1):
+        try:
+            float(text)
+        except ValueError:
+            continue
+        if len(formulas) > 1:
+            raise InputError(
+                f"equation {number} is the number {text}, with no unknown in it; if it is an end of the box, "
+                "each pair of ends has a --box of its own: --box 0 3 --box -1 1"
+            )
 
 
 def _value(text: str) -> Any:
@@ -185,7 +200,8 @@ def probe(problem: Problem) -> list[str]:
         if seen.size and seen.min() == seen.max():
             what = "zero everywhere" if seen[0] == 0 else f"constant ({seen[0]:g}) and never zero"
             warnings.append(f"equation {number} looks {what} in the box")
-    moved = norms(function(problem.points(np.clip(units + 2.0**-problem.bits, 0.0, 1.0))) - values)
+    with np.errstate(invalid="ignore"):  # where both are infinite
+        moved = norms(function(problem.points(np.clip(units + 2.0**-problem.bits, 0.0, 1.0))) - values)
     step = float(np.median(moved[np.isfinite(moved)])) if np.isfinite(moved).any() else 0.0
     if step > problem.epsilon:
         more = "64 bits" if problem.bits == 32 else "a smaller box"

@@ -60,8 +60,9 @@ def explore(args: Mapping[str, Any], inputs: Sequence[Population], function: Fun
     if not (on_line and work.polish):
         samples = samples.chosen(slice(-KEPT_MAX, None))
     findings = work.report()
-    findings["median"] = float(np.median(fresh.sizes)) if len(fresh) and np.isfinite(fresh.sizes).any() else 0.0
-    findings["infinite"] = int((~np.isfinite(fresh.sizes)).sum())
+    finite = fresh.sizes[np.isfinite(fresh.sizes)]
+    findings["median"] = float(np.median(finite)) if len(finite) else 0.0
+    findings["infinite"] = len(fresh) - len(finite)
     return Result(samples, findings)
 
 
