@@ -16,6 +16,7 @@ import pytest
 import uvloop
 from tests.cluster.harness import PATIENCE_S, Silent
 from tests.cluster.mining import ADDRESS, Door, Mining, harder_for, mining
+from tests.cluster.moody import FULL, Moody
 from tests.peers.fetching import needed
 from tests.peers.judge import judged
 from tests.peers.nodes import Bcoin, CppNode, Peer
@@ -246,6 +247,54 @@ def test_work_that_is_too_old_is_ended_everywhere(tmp_path: Path) -> None:
                             await at.asking.watch(job, 0)
 
         uvloop.run(story())
+
+
+NONSENSE: list[tuple[Any, str]] = [
+    ("page", "speaks no JSON-RPC (HTTP 200): <html><h1>It works!</h1></html>"),
+    ("gigabyte", "answers getblockchaininfo with more than 64 MiB: that is no answer"),
+    ("endless", "answers getblockchaininfo with more than 64 MiB: that is no answer"),
+    ("warming", "the Bitcoin node is warming up: Loading block index..."),
+    ({"bits": None}, "the template has no bits"),
+    ({"transactions": FULL}, "200000 is the most"),
+]
+
+
+def test_nonsense_is_said_and_waited_out(tmp_path: Path) -> None:
+    async def story() -> None:
+        with Moody() as node:
+            node.mood = NONSENSE[0][0]
+            password = tmp_path / "password"
+            password.write_text("none")
+            where = {"url": node.url, "user": "u", "password_file": str(password)}
+            async with mining(tmp_path, where, replicas=3, clients=1, slots=1) as at:
+                job = await at.mine(harder=NEVER)
+
+                async def complains(words: str) -> None:
+                    await at.until_said(job, "miner", lambda line: words in line["trouble"])
+
+                for node.mood, words in NONSENSE:
+                    await complains(words)
+                node.mood = "good"
+                await at.until_said(job, "miner", lambda line: line["height"] == 101 and line["trouble"] == "")
+                before = len(at.said(job, "miner"))
+                node.mood = "page"
+                await at.until_said(job, "miner", lambda line: "no JSON-RPC" in line["trouble"], after=before)
+                update = await at.asking.watch(job, 0)
+                await at.until(job, lambda now: now.read > update.read)  # work goes on
+
+    uvloop.run(asyncio.wait_for(story(), 3 * PATIENCE_S))
+
+
+def test_a_node_on_another_network_ends_the_job(tmp_path: Path) -> None:
+    with Moody() as node:
+        node.chain = "main"
+        password = tmp_path / "password"
+        password.touch(mode=0o600)
+        command = [sys.executable, "-m", "tasksprint", "run", "miner", "--rpc-url", node.url, "--address", ADDRESS]
+        command += ["--rpc-user", "u", "--rpc-password-file", str(password)]
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1].endswith("is for regtest, but the node is on main")
 
 
 def test_a_node_that_warms_up_is_waited_for(tmp_path: Path) -> None:
