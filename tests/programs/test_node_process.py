@@ -187,11 +187,16 @@ def test_one_that_ignores_cancel_is_replaced(play: Play, keeper: Keeper, tmp_pat
 
 def test_a_task_out_of_time(play: Play, keeper: Keeper, tmp_path: Path) -> None:
     async def story() -> None:
-        node = await started("read -r run; sleep 1000", tmp_path, keeper)
-        node.run(1, timeout_ms=50)
+        done = 'echo \'{"type":"done","task":7,"result":{}}\''
+        script = f"read -r run; echo before >&2; {done}; read -r run; echo oops >&2; sleep 1000"
+        node = await started(script, tmp_path, keeper)
+        node.run(7)
+        await node.until(lambda: "done" in node.kinds() and "before" in node.log)
+        node.run(1, timeout_ms=400)
         node.run(2, timeout_ms=1)
         _, task, kind, error = await node.has("failed")
-        assert (task, kind, error) == (1, "timeout", "no result within its timeout_s of 0.05 s")
+        said = "no result within its timeout_s of 0.4 s; the end of its stderr:\noops"
+        assert (task, kind, error) == (1, "timeout", said), "what earlier tasks have said explains nothing"
         assert (await node.has("ended"))[1] == "killed"
         assert (await node.has("ended"))[3] == [2]
 

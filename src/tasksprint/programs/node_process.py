@@ -20,10 +20,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
-from tasksprint.limits import CANCEL_GRACE_MS, NODE_NICE
+from tasksprint.limits import CANCEL_GRACE_MS, NODE_NICE, STDERR_TAIL_BYTES
 from tasksprint.programs.child import Child
 from tasksprint.programs.keeper import Keeper
-from tasksprint.programs.user_process import UserProcess
+from tasksprint.programs.user_process import UserProcess, with_tail
 from tasksprint.wire import node_talk
 from tasksprint.wire.lines import LineTooLong
 from tasksprint.wire.node_talk import Done, Failed, Log, NodeError, NodeTalk, Progress, Ready
@@ -89,6 +89,7 @@ class NodeProcess(UserProcess):
         self.runs: deque[Run] = deque()  # without an outcome, oldest first
         self._job, self._owner = job, owner
         self._head_since = 0.0
+        self._head_said = b""  # the end of its stderr since then
 
     # --- what the owner asks -----------------------------------------------------------------------------
 
@@ -156,24 +157,26 @@ class NodeProcess(UserProcess):
 
     def _outcome(self, run: Run, message: Done | Failed) -> None:
         run_us = round((self._loop.time() - self._head_since) * 1e6)
+        said = self._head_said
         if self._timer is not None or self.runs:
             self._new_head()
         if run.cancelled:
             self._owner.node_cancelled(self, run)
         elif run.timed_out:
-            self._owner.node_failed(self, run, "timeout", _timeout_text(run))
+            self._owner.node_failed(self, run, "timeout", _timeout_text(run, said))
         elif isinstance(message, Done):
             self._owner.node_done(self, run, message, run_us)
         else:
             self._owner.node_failed(self, run, "error", node_talk.shortened(message))
 
     def _heard_stderr(self, data: bytes) -> None:
+        self._head_said = (self._head_said + data)[-STDERR_TAIL_BYTES:]
         self._owner.node_log(self, self.runs[0] if self.runs else None, data.decode("utf-8", "replace"))
 
     # --- time ----------------------------------------------------------------------------------------------
 
     def _new_head(self) -> None:
-        self._head_since = self._loop.time()
+        self._head_since, self._head_said = self._loop.time(), b""
         if self.closing:
             return
         if self.runs:
@@ -222,7 +225,7 @@ class NodeProcess(UserProcess):
         if head.cancelled:
             self._owner.node_cancelled(self, head)
         elif head.timed_out:
-            self._owner.node_failed(self, head, "timeout", _timeout_text(head))
+            self._owner.node_failed(self, head, "timeout", _timeout_text(head, self._head_said))
         elif kind in ("crash", "protocol"):
             self._owner.node_failed(self, head, kind, error)
         else:
@@ -230,5 +233,6 @@ class NodeProcess(UserProcess):
         return True
 
 
-def _timeout_text(run: Run) -> str:
-    return f"no result within its timeout_s of {run.timeout_ms / 1000:g} s"
+def _timeout_text(run: Run, said: bytes) -> str:
+    text = f"no result within its timeout_s of {run.timeout_ms / 1000:g} s"
+    return with_tail(text, said.decode("utf-8", "replace").strip())

@@ -154,8 +154,8 @@ class UserProcess(ABC):
         self.ended = True
         self._stop_timer()
         kind, error = self._verdict or self._own_fault(self._child, code)
-        if kind not in WANTED and self._child.tail:
-            error = f"{error}; the end of its stderr:\n{self._child.tail}"
+        if kind not in WANTED:
+            error = with_tail(error, self._child.tail)
         self._gone(kind, error)
 
     def _own_fault(self, child: Child, code: int) -> tuple[str, str]:
@@ -167,3 +167,8 @@ class UserProcess(ABC):
         if self._lines.pending and not child.trouble:
             what += f" in the middle of the line {quoted(self._lines.pending)}"
         return "crash", what + self._at()
+
+
+def with_tail(error: str, tail: str) -> str:
+    """The error, and what the program said on its stderr in the end."""
+    return f"{error}; the end of its stderr:\n{tail}" if tail else error
