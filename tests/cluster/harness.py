@@ -11,6 +11,7 @@ import contextlib
 import json
 import os
 import signal
+import time
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -110,6 +111,15 @@ class Silent:
     def update(self, update: wire.JobUpdate) -> None: ...
 
     def note(self, text: str) -> None: ...
+
+
+def awaited(condition: Callable[[], Any], what: str) -> Any:
+    """What the condition gives, as soon as it is true."""
+    limit = time.monotonic() + PATIENCE_S
+    while not (found := condition()):
+        assert time.monotonic() < limit, what
+        time.sleep(0.01)  # a look now and then: what is looked at needs the processor
+    return found
 
 
 async def say(cluster: LocalCluster, asking: Asking) -> None:

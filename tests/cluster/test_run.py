@@ -9,24 +9,16 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import psutil
 import pytest
 from tests.cluster import jobs
+from tests.cluster.harness import awaited
 
 pytestmark = pytest.mark.cluster
 TASKSPRINT = [sys.executable, "-m", "tasksprint"]
 COUNT = r"tr -s ' \t\n\v\f\r' '\n\n\n\n\n\n' | grep -av '^$' | sort | uniq -c"
-
-
-def awaited(condition: Callable[[], bool], what: str, seconds: float = 20) -> None:
-    """Until it holds; fails after `seconds`."""
-    limit = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < limit, what
-        os.sched_yield()
 
 
 def family(process: subprocess.Popen[bytes]) -> list[psutil.Process]:

@@ -9,12 +9,13 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from tests.cluster import jobs
+from tests.cluster.harness import PATIENCE_S, awaited
 from tests.cluster.test_run import reference
 
 from tasksprint.cli.local import free_ports
@@ -22,16 +23,7 @@ from tasksprint.storage import shelf_index
 
 pytestmark = pytest.mark.cluster
 TASKSPRINT = [sys.executable, "-m", "tasksprint"]
-PATIENCE_S = 20.0
 TALKER = jobs.PROGRAMS / "talker.py"
-
-
-def awaited(condition: Callable[[], Any], what: str) -> Any:
-    """What the condition gives, as soon as it is true."""
-    limit = time.monotonic() + PATIENCE_S
-    while not (found := condition()):
-        assert time.monotonic() < limit, what
-    return found
 
 
 class Standing:
