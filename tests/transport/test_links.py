@@ -1,5 +1,6 @@
 import asyncio
 import contextlib
+import gc
 import resource
 import socket
 
@@ -153,6 +154,17 @@ def test_nobody_there(play: Play) -> None:
             await connect_once("no-such-host.invalid:7", "peer", identity("c"), User().handlers)
 
     play(check())
+
+
+def test_a_look_up_that_is_given_up_complains_to_nobody(play: Play) -> None:
+    async def story() -> None:
+        with pytest.raises(LinkError, match="no answer within 0 s"):
+            await connect_once("nosuch.invalid:1", "peer", identity("c"), User().handlers, timeout_ms=0)
+        with pytest.raises(OSError):  # the same look-up once more: when it has failed, so has the first
+            await asyncio.get_running_loop().getaddrinfo("nosuch.invalid", 1)
+        gc.collect()
+
+    play(story())
 
 
 def test_one_that_says_nothing_is_given_up(play: Play) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import socket
 import ssl as tls
 from collections.abc import Callable
 
@@ -40,7 +41,7 @@ async def connect_once(
     link = Link(dialing(identity, kind), lambda _: told, ended)
     try:
         async with asyncio.timeout(timeout_ms / 1_000):
-            await loop.create_connection(lambda: link, host, port, ssl=ssl)
+            await _connect(link, host, port, ssl)
             await up
     except TimeoutError:
         link.abort("given up")
@@ -51,6 +52,24 @@ async def connect_once(
         link.abort("given up")
         raise
     return link
+
+
+async def _connect(link: Link, host: str, port: int, ssl: tls.SSLContext | None) -> None:
+    """The first address of the host that answers.
+
+    The name is looked up here: a look-up inside of `create_connection` goes on when that is cancelled, and on uvloop
+    its error is then told to nobody but the log.
+    """
+    loop = asyncio.get_running_loop()
+    found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    trouble: OSError | None = None
+    for address in dict.fromkeys(str(row[4][0]) for row in found):
+        try:
+            await loop.create_connection(lambda: link, address, port, ssl=ssl, server_hostname=host if ssl else None)
+            return
+        except OSError as error:
+            trouble = trouble or error
+    raise trouble or OSError(f"the name {host} stands for no address")
 
 
 class Dialer:
