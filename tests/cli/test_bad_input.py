@@ -302,3 +302,19 @@ def test_a_cluster_of_another_version_is_told_apart(refused: Refused, secret: Pa
         said = refused("status", "--coordinators", address, "--secret-file", str(secret), code=1)
         thread.join(LIMIT_S)
     assert f"version {WIRE_VERSION + 1} meets version {WIRE_VERSION}: install one release everywhere" in said
+
+
+@pytest.mark.cluster
+def test_a_client_that_nobody_takes_in_says_what_it_waits_for(tmp_path: Path) -> None:
+    (tmp_path / "secret").touch(mode=0o600)
+    (tmp_path / "secret").write_bytes(SECRET)
+    address = f"127.0.0.1:{free_ports(1)[0]}"
+    words = ["client", "--coordinators", address, "--folder", "client", "--secret-file", "secret"]
+    with subprocess.Popen([*TASKSPRINT, *words], cwd=tmp_path, stderr=subprocess.PIPE, text=True) as client:
+        try:
+            assert client.stderr is not None
+            said = client.stderr.readline()
+        finally:
+            client.terminate()
+    assert f": no coordinator takes it in yet ({address}: nobody listens there" in said
+    assert said.endswith("); it goes on trying\n")

@@ -26,6 +26,7 @@ from tasksprint.client.programs_at_hand import ProgramsAtHand
 from tasksprint.client.records import AttemptId, PieceId
 from tasksprint.client.refusals import Refusals
 from tasksprint.client.serving import Serving
+from tasksprint.client.waits import Waits
 from tasksprint.programs.keeper import Keeper
 from tasksprint.programs.node_process import NodeProcess, Run
 from tasksprint.storage import disk
@@ -75,6 +76,7 @@ class Agent:
         self.ended: asyncio.Future[str] = self.loop.create_future()
         self._link: Link | None = None  # to a coordinator
         self._dial = 0
+        self._asked = ""  # the coordinator that was dialled last
         self._refusals = Refusals(config.coordinators)
         self._nodes: dict[int, NodeProcess] = {}
         self._node_jobs: dict[int, int] = {}
@@ -102,6 +104,7 @@ class Agent:
         }
         self.turns = Turns(performers)
         self.now_ms, self.soon = self.turns.now_ms, self.turns.soon
+        self._waits = Waits(config.coordinators, self.now_ms())
 
     # --- life ---------------------------------------------------------------------------------------
 
@@ -162,6 +165,8 @@ class Agent:
         if self._link is not None:
             self._link.close("another coordinator is asked")
             self._link = None
+            self._failed(self._asked, "answers, but does not lead")
+        self._asked = effect.address
         self._spawn(self._dialling(effect))
 
     async def _dialling(self, effect: effects.Dial) -> None:
@@ -177,8 +182,9 @@ class Agent:
         except LinkRefused as error:
             self._refused(effect, str(error))
             return
-        except LinkError:
+        except LinkError as error:
             self._refusals.failed(effect.address)
+            self._failed(effect.address, str(error))
             self._link_closed(effect.number)
             return
         self._refusals.accepted()
@@ -189,13 +195,23 @@ class Agent:
         self.core.connected(effect.number, self.now_ms())
         self.soon()
 
+    def _failed(self, address: str, reason: str) -> None:
+        self._waits.failed(address, reason)
+        if news := self._waits.news(self.now_ms()):
+            self._say(news)
+
+    def _say(self, text: str) -> None:
+        with contextlib.suppress(OSError):  # whoever read it has gone: no reason to go, too
+            print(f"tasksprint {self.name}: {text}", file=sys.stderr, flush=True)
+
     def _refused(self, effect: effects.Dial, reason: str) -> None:
         self._refusals.refused(effect.address, reason)
         if verdict := self._refusals.verdict:
             self.end(verdict)
             return
         if news := self._refusals.news(effect.address):
-            print(f"tasksprint {self.name}: {news}", file=sys.stderr, flush=True)
+            self._say(news)
+        self._failed(effect.address, reason)
         self._link_closed(effect.number)
 
     def _link_closed(self, number: int) -> None:
@@ -214,6 +230,8 @@ class Agent:
                 self.programs.part(message)
             else:
                 self.core.message(message, now_ms)
+                if isinstance(message, wire.View | wire.Registered):
+                    self._waits.heard(now_ms)
         if not self.ready.done() and self.core.session.incarnation:
             self.ready.set_result(None)
         self.soon()
