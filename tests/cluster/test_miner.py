@@ -17,7 +17,6 @@ import uvloop
 from tests.cluster.harness import PATIENCE_S, Silent
 from tests.cluster.mining import ADDRESS, Door, Mining, harder_for, mining
 from tests.cluster.moody import FULL, Moody
-from tests.peers.fetching import needed
 from tests.peers.judge import judged
 from tests.peers.nodes import Bcoin, CppNode, Peer
 from tests.peers.spending import PAY_TO_TRUE, PAY_TO_TRUE_SEGWIT, spend
@@ -61,13 +60,17 @@ def disjoint_and_complete(units: list[Any]) -> int:
     return sum(unit[3] for unit in units)
 
 
+def all_valid(peer: Peer, folder: Path) -> bool:
+    """Whether Bitcoin Core would have the same chain."""
+    return judged(peer.blocks(), folder / "judge") == (peer.height, peer.tip)
+
+
 def transactions_of(peer: Peer, blocks: list[str]) -> int:
     return sum(len(peer.ask("getblock", name, True)["tx"]) - 1 for name in blocks)
 
 
 @pytest.mark.parametrize("kind", [CppNode, Bcoin], ids=["C++ node", "bcoin"])
 def test_twenty_blocks_with_transactions_are_valid(kind: Any, tmp_path: Path) -> None:
-    needed("judge")
     with kind(tmp_path / "peer") as peer:
         coins = peer.mine(GROUND[kind], PAY_TO_TRUE_SEGWIT if peer.segwit else PAY_TO_TRUE)[:8]
         for coin in coins:
@@ -93,10 +96,9 @@ def test_twenty_blocks_with_transactions_are_valid(kind: Any, tmp_path: Path) ->
         assert disjoint_and_complete(units) + told_later == int(values["hashes"])
         expected = BLOCKS * ((1 << 256) // ((target_of(0x207FFFFF) >> harder) + 1))
         assert expected / 3 < int(values["hashes"]) < expected * 3, "the work of about half a second a block"
-        whole = peer.blocks()
-        paid = bytes.fromhex(whole[-1])
+        paid = bytes.fromhex(peer.blocks()[-1])
         assert PAY_TO_TRUE_SEGWIT in paid and b"TaskSprint" in paid
-        assert judged(whole, tmp_path / "judge") == (GROUND[kind] + BLOCKS, blocks[-1])
+        assert peer.tip == blocks[-1] and all_valid(peer, tmp_path)
 
 
 def test_the_chain_moves_under_the_miner(tmp_path: Path) -> None:
@@ -190,6 +192,7 @@ def test_a_block_outlives_the_leader_and_a_late_one_is_stale(tmp_path: Path) -> 
                 assert peer.ask("getblockheader", values["blocks"][0])["confirmations"] > 0
 
         uvloop.run(asyncio.wait_for(story(), 3 * PATIENCE_S))
+        assert all_valid(peer, tmp_path)
 
 
 def clients_that_ran(trace: Path, name: str) -> set[str]:
@@ -231,7 +234,7 @@ def test_a_block_outlives_whoever_fetched_its_transactions(tmp_path: Path) -> No
 
         block = uvloop.run(asyncio.wait_for(story(), 3 * PATIENCE_S))
         assert peer.tip == block
-        assert transactions_of(peer, [block]) == 3
+        assert transactions_of(peer, [block]) == 3 and all_valid(peer, tmp_path)
 
 
 def test_work_that_is_too_old_is_ended_everywhere(tmp_path: Path) -> None:
@@ -345,7 +348,7 @@ def test_the_command_mines_and_keeps_the_secret(tmp_path: Path) -> None:
         assert done.returncode == 0, done.stderr
         assert done.stdout.splitlines()[:2] == [peer.ask("getblockhash", 1), peer.ask("getblockhash", 2)]
         assert "2 found, 2 accepted" in done.stdout
-        assert b"hello" in bytes.fromhex(peer.blocks()[-1])
+        assert b"hello" in bytes.fromhex(peer.blocks()[-1]) and all_valid(peer, tmp_path)
         secret = peer.password_file.read_bytes()
         written = [path for path in kept.rglob("*") if path.is_file() and secret in path.read_bytes()]
         assert not written, "the secret is where it was, and nowhere else"
