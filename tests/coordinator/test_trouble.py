@@ -82,9 +82,10 @@ def test_a_scheduler_that_is_stopped_before_its_files_are_there_is_not_started(t
         server._do_stop_scheduler(effects.StopScheduler(2, 1, False))
         await turned(server, core)
         assert not core.scheduler_failed.called
-        os.close(os.open(pipe, os.O_RDONLY | os.O_NONBLOCK))
+        reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)  # until the writer, which may not have come yet, is through
         while not core.scheduler_failed.called:
             await turned(server, core, 1)
+        os.close(reader)
         ((job, copy, error), told), *more = core.scheduler_failed.call_args_list
         assert (job, copy, told["nonsense"], more) == (2, 2, True, []) and "no such program" in error
 

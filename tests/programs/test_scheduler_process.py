@@ -6,7 +6,7 @@ from tests.programs.witness import SchedulerWitness
 
 from tasksprint.programs import user_process
 from tasksprint.programs.keeper import Keeper
-from tasksprint.view.operations import StartTask, unpack_actions
+from tasksprint.view.operations import StartTask
 from tasksprint.view.records import Event
 
 READY = """read -r hello; echo '{"ready":{"version":1}}'; """
@@ -86,7 +86,7 @@ def test_a_million_starts_come_in_parts_and_wait(play: Play, keeper: Keeper, tmp
         await many.until(lambda: many.kinds()[-1] == "part" and not many.told[-1][1].more)
         parts = [what[1] for what in many.told if what[0] == "part"]
         assert [part.part for part in parts] == list(range(20))
-        tasks = [each.task for part in parts for _, data in part.answers for each in unpack_actions(data)]
+        tasks = [each.task for part in parts for _, actions in part.answers for each in actions]
         assert tasks == list(range(1, 20_001))
         many.scheduler.close()
         await many.has("closed")
@@ -135,7 +135,7 @@ def test_cuts_do_not_depend_on_what_comes_along(play: Play, keeper: Keeper, tmp_
             await many.has("closed")
         assert rows[0] == rows[1]
         assert len(rows[0]) == 4
-        assert isinstance(unpack_actions(rows[0][1][1])[0], StartTask)
+        assert isinstance(rows[0][1][1][0], StartTask)
 
     play(story())
 

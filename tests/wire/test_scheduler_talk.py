@@ -4,7 +4,16 @@ import pytest
 from tests.transcripts.replay import Conversation, conversations, line
 
 from tasksprint.limits import ARGS_BYTES, PART_ACTIONS, SAVE_BYTES, SCHEDULER_PART_BYTES
-from tasksprint.view.operations import Fail, Finish, KillTask, Release, SetTimer, StartTask, unpack_actions
+from tasksprint.view.operations import (
+    Fail,
+    Finish,
+    KillTask,
+    Release,
+    SetTimer,
+    StartTask,
+    pack_actions,
+    unpack_actions,
+)
 from tasksprint.view.records import Event
 from tasksprint.wire import scheduler_talk
 from tasksprint.wire.scheduler_talk import Part, Saved, SchedulerError, SchedulerTalk
@@ -52,9 +61,9 @@ def test_actions_become_those_of_the_log() -> None:
     )
     assert isinstance(part, Part)
     assert (part.seq, part.part, part.more) == (1, 0, False)
-    ((seq, data),) = part.answers
+    ((seq, actions),) = part.answers
     assert seq == 1
-    assert unpack_actions(data) == [
+    assert actions == unpack_actions(pack_actions(actions)) == [
         StartTask(1, "a", b"null"),
         StartTask(2, "b", b'{"x": 1.50}', [(1, "k")], ["y"], 2, 0, 500, 0, ["big"], True, 1),
         KillTask(1), Release(2), SetTimer("t", 1500), Finish(b'{"z": [ ]}', [(2, "y")]), Fail("no"),
@@ -75,7 +84,7 @@ def test_parts_are_counted_and_answers_without_actions_left_out() -> None:
     assert [(part.seq, part.part, part.more, [seq for seq, _ in part.answers]) for part in parts] == [
         (2, 0, True, [1]), (2, 1, False, [1]), (3, 0, False, [])
     ]  # fmt: skip
-    assert len(unpack_actions(parts[0].answers[0][1])) == 2
+    assert len(parts[0].answers[0][1]) == 2
 
 
 def test_events_carry_raw_values() -> None:

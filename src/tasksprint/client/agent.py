@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import json
 import os
 import secrets
@@ -123,6 +124,8 @@ class Agent:
             self.now_ms(),
             held=[(Held(*name, result.digest, result.size), result) for name, result in self.shelf.held()],
         )
+        gc.collect()
+        gc.freeze()  # what is there now stays: no collection need look at it again
         self.turns.begin(self.core)
 
     def leave(self) -> None:

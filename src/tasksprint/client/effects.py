@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from tasksprint.view.part import Assign, JobInfo
 from tasksprint.wire.messages import ToCoordinator
 from tasksprint.wire.results import Piece, Result
 
 
-@dataclass(slots=True)
-class Input:
+class Wish(Struct, frozen=True, gc=False):
+    """Structs because they are made ten times faster than frozen dataclasses."""
+
+
+class Input(Struct, gc=False):
     """One prerequisite as a node gets it."""
 
     task: int
@@ -18,8 +21,7 @@ class Input:
     piece: Piece
 
 
-@dataclass(frozen=True, slots=True)
-class Dial:
+class Dial(Wish, frozen=True, gc=False):
     """Open a link to this coordinator, after `delay_ms`; any other link to a coordinator is closed.
 
     Answer: `connected` or `disconnected`, with the same number.
@@ -30,13 +32,11 @@ class Dial:
     delay_ms: int
 
 
-@dataclass(frozen=True, slots=True)
-class SendCoordinator:
+class SendCoordinator(Wish, frozen=True, gc=False):
     message: ToCoordinator
 
 
-@dataclass(frozen=True, slots=True)
-class StartNode:
+class StartNode(Wish, frozen=True, gc=False):
     """Start a node process for the job.  Answer: `node_ready` or `node_gone`."""
 
     node: int
@@ -44,8 +44,7 @@ class StartNode:
     extra: bool  # beside the slots, for cores=0
 
 
-@dataclass(frozen=True, slots=True)
-class Run:
+class Run(Wish, frozen=True, gc=False):
     """Send the task to the node.
 
     Answer: `node_done` and then `result_made`; or `node_failed`; or `node_refused` when the node is about to end.
@@ -57,8 +56,7 @@ class Run:
     inputs: list[Input]
 
 
-@dataclass(frozen=True, slots=True)
-class CancelRun:
+class CancelRun(Wish, frozen=True, gc=False):
     """Stop the task; the node is replaced if it does not answer in CANCEL_GRACE_MS.
 
     Answer: `node_stopped` when the node is free again, or `node_gone`.
@@ -70,15 +68,13 @@ class CancelRun:
     attempt: int
 
 
-@dataclass(frozen=True, slots=True)
-class StopNode:
+class StopNode(Wish, frozen=True, gc=False):
     """Let it go (`bye`, then its group is killed).  No answer."""
 
     node: int
 
 
-@dataclass(frozen=True, slots=True)
-class FetchPiece:
+class FetchPiece(Wish, frozen=True, gc=False):
     """Ask the supplier; answered by `fetched` or `fetch_failed`, with the same arguments, when it is there."""
 
     job: int
@@ -90,16 +86,14 @@ class FetchPiece:
     address: str
 
 
-@dataclass(frozen=True, slots=True)
-class StopFetching:
+class StopFetching(Wish, frozen=True, gc=False):
     job: int
     task: int
     attempt: int
     key: str
 
 
-@dataclass(frozen=True, slots=True)
-class Serve:
+class Serve(Wish, frozen=True, gc=False):
     """Send the piece over the link of the fetcher."""
 
     link: int
@@ -108,16 +102,14 @@ class Serve:
     piece: Piece
 
 
-@dataclass(frozen=True, slots=True)
-class ServeGone:
+class ServeGone(Wish, frozen=True, gc=False):
     link: int
     request: int
     kind: str
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class KeepResult:
+class KeepResult(Wish, frozen=True, gc=False):
     """Put the result on the shelf."""
 
     job: int
@@ -127,15 +119,13 @@ class KeepResult:
     result: Result
 
 
-@dataclass(frozen=True, slots=True)
-class DropResult:
+class DropResult(Wish, frozen=True, gc=False):
     job: int
     task: int
     attempt: int
 
 
-@dataclass(frozen=True, slots=True)
-class DropFetched:
+class DropFetched(Wish, frozen=True, gc=False):
     """A piece that was fetched is not needed any more."""
 
     job: int
@@ -145,16 +135,14 @@ class DropFetched:
     piece: Piece
 
 
-@dataclass(frozen=True, slots=True)
-class DropJob:
+class DropJob(Wish, frozen=True, gc=False):
     """Forget the job: its results, its folder, what was fetched for it."""
 
     job: int
     job_id: str
 
 
-@dataclass(frozen=True, slots=True)
-class DropLeftovers:
+class DropLeftovers(Wish, frozen=True, gc=False):
     """Asked for once, early: forget what an earlier life of this client left here and nobody wants any more.
 
     That is everything of jobs that are not named, and these results of whatever job.
@@ -164,8 +152,7 @@ class DropLeftovers:
     results: tuple[tuple[str, int, int], ...]  # (job id, task, attempt)
 
 
-@dataclass(frozen=True, slots=True)
-class Left:
+class Left(Wish, frozen=True, gc=False):
     """The cluster has taken note that this client goes."""
 
 

@@ -129,6 +129,11 @@ class Copies:
         self.leading = False
         self._next_copy = 0
 
+    def status(self) -> dict[str, dict[str, str]]:
+        """Of each running job's copy here, for people."""
+        known = ((self.machine.job(number), copy) for number, copy in self.copies.items())
+        return {job.job_id: {"state": copy.state, "error": copy.error} for job, copy in known if job is not None}
+
     # --- life ----------------------------------------------------------------------------------
 
     def replace_machine(self, machine: Machine) -> None:

@@ -35,7 +35,8 @@ from tasksprint.coordinator.pending import Pending
 from tasksprint.coordinator.progress import Progress
 from tasksprint.coordinator.reads import Reads
 from tasksprint.coordinator.requests import HeldWatch, Waiting, no_such_job, status_answer
-from tasksprint.paxos import Replica, Timing
+from tasksprint.coordinator.ticks import Ticks
+from tasksprint.paxos import NOTHING, Output, Replica, Timing
 from tasksprint.paxos.messages import AnyMessage, AnyRecord
 from tasksprint.view import Changed, Diverged, Machine
 from tasksprint.view.operations import (
@@ -49,7 +50,6 @@ from tasksprint.view.operations import (
     Register,
     Reports,
     Submit,
-    Tick,
     pack_entry,
 )
 from tasksprint.wire import messages as wire
@@ -75,7 +75,6 @@ class Coordinator:
     ) -> None:
         self.id = id
         self.addresses = addresses
-        self.tick_ms = tick_ms
         self.machine = Machine() if snapshot is None else Machine.restore(snapshot[1])
         timing = timing or Timing(limits.HEARTBEAT_MS, limits.ELECTION_MS)
         self.replica = Replica(id, voters, timing, seed, now_ms, records=records, snapshot=snapshot)
@@ -89,40 +88,43 @@ class Coordinator:
         self._begun_ballot = (0, 0)
         self._pending = Pending()
         self._after: dict[int, list[Callable[[], None]]] = {}
-        self._heard: dict[str, None] = {}
+        self._ticks = Ticks(tick_ms, now_ms)
         self._unfed: dict[int, None] = {}  # jobs whose warm copy here has events to come
         self._feed_at = 0
         self._offered: dict[tuple[str, int], int] = {}  # session → last sequence of reports offered under our ballot
-        self._next_tick = 0
-        self._last_tick = now_ms
-        self._tick_in_flight = False
         self._reads = Reads()
         self._outbox = Outbox()
         self._log_bytes = 0
         self._behind: list[tuple[int, bytes]] = []  # decided, not yet applied: only while we follow
         self._apply_at = 0
+        self._moved = True  # something happened since the last turn
         self._effects: list[Effect] = []
         for state in self.machine.running_jobs():
             self.copies.start(state.number)
 
     # --- what happened --------------------------------------------------------------------------
 
-    def peer(self, source: int, messages: Iterable[AnyMessage], now_ms: int) -> None:
+    def _now(self, now_ms: int) -> None:
+        """Something happens."""
         self.now_ms = now_ms
+        self._moved = True
+
+    def peer(self, source: int, messages: Iterable[AnyMessage], now_ms: int) -> None:
+        self._now(now_ms)
         for message in messages:
             self.replica.step(source, message, now_ms)
         self._effects += self._outbox.wanted()  # it may have been the word that was missing beside our own
 
     def written(self, write: int, now_ms: int) -> None:
-        self.now_ms = now_ms
+        self._now(now_ms)
         self.replica.written(write, now_ms)
         self._effects += self._outbox.written(write)
 
     def advance(self, now_ms: int) -> None:
         """Time has passed."""
-        self.now_ms = now_ms
+        self._now(now_ms)
         self.replica.tick(now_ms)
-        if self.leading and now_ms >= self._next_tick:
+        if self.leading and now_ms >= self._ticks.next_ms:
             self._tick()
             self.waiting.expire(self.machine, now_ms)
             self.waiting.acknowledge(self.machine)
@@ -137,7 +139,7 @@ class Coordinator:
     def next_wake(self) -> int:
         wake = self.replica.next_wake()
         if self.leading:
-            wake = min(wake, self._next_tick)
+            wake = min(wake, self._ticks.next_ms)
         if self._pending.waiting:
             wake = min(wake, self._pending.since_ms + limits.GATHER_MS)
         if self._behind:
@@ -151,37 +153,38 @@ class Coordinator:
 
     def slow_disk(self, now_ms: int) -> None:
         """The oldest unsynced write is older than half the election timeout."""
+        self._now(now_ms)
         if self.replica.is_leader:
             self.replica.resign(now_ms)
 
     # --- schedulers -------------------------------------------------------------------------------
 
     def scheduler_ready(self, job: int, copy: int, *, ordered: bool, can_save: bool, now_ms: int) -> None:
-        self.now_ms = now_ms
+        self._now(now_ms)
         self.copies.ready(job, copy, ordered=ordered, can_save=can_save)
 
     def scheduler_answered(
         self, job: int, copy: int, answers: Iterable[tuple[int, list[AnyAction]]], seq: int, more: bool, now_ms: int
     ) -> None:
-        self.now_ms = now_ms
+        self._now(now_ms)
         self.copies.answered(job, copy, answers, seq, more)
         if self.leading:
             self.copies.propose(job, self.replica.ballot, idle=False)
 
     def scheduler_saved(self, job: int, copy: int, state: bytes | None, now_ms: int) -> None:
-        self.now_ms = now_ms
+        self._now(now_ms)
         self.copies.saved(job, copy, state, self.replica.ballot)
         if not self.leading:
             self.copies.operations.clear()
 
     def scheduler_failed(self, job: int, copy: int, error: str, *, nonsense: bool, now_ms: int) -> None:
-        self.now_ms = now_ms
+        self._now(now_ms)
         self.copies.failed(job, copy, error, nonsense=nonsense, leading=self.leading, ballot=self.replica.ballot)
 
     # --- links: clients and commands ----------------------------------------------------------------
 
     def message(self, link: int, message: wire.ToCoordinator, now_ms: int) -> None:
-        self.now_ms = now_ms
+        self._now(now_ms)
         if isinstance(message, wire.StatusRequest) and message.what == "self":
             self._answer(link, message, "", json.dumps(self.status()).encode())
         elif isinstance(message, wire.GetProgram):
@@ -211,7 +214,7 @@ class Coordinator:
         """Whether the client's session lives; a dead one is told to register anew."""
         state = self.machine.client(client)
         if state is not None and state.alive and state.incarnation == incarnation:
-            self._heard[client] = None
+            self._ticks.heard[client] = None
             return True
         self._send(link, wire.Unregistered(client))
         return False
@@ -297,11 +300,7 @@ class Coordinator:
             "ballot": list(self.replica.ballot),
             "applied": self.machine.index,
             "elections": self.elections,
-            "copies": {
-                str(state.job_id): {"state": copy.state, "error": copy.error}
-                for number, copy in self.copies.copies.items()
-                if (state := self.machine.job(number)) is not None
-            },
+            "copies": self.copies.status(),
         }
 
     # --- proposing ----------------------------------------------------------------------------------
@@ -311,18 +310,12 @@ class Coordinator:
         self._pending.add(operation, after, self.now_ms)
 
     def _tick(self) -> None:
-        self._next_tick = self.now_ms + self.tick_ms
-        if self._tick_in_flight:
-            return  # the next one will carry the time, up to its cap
-        step = min(self.now_ms - self._last_tick, limits.TICK_STEP_MAX_MS)
-        self._last_tick = self.now_ms
-        self._tick_in_flight = True
-        heard, self._heard = sorted(self._heard), {}
-        tick = Tick(self.replica.ballot, step, heard, self.machine.index, self.machine.digest)
-        self._offer(tick, self._ticked)
+        tick = self._ticks.due(self.replica.ballot, self.machine, self.now_ms)
+        if tick is not None:
+            self._offer(tick, self._ticked)
 
     def _ticked(self) -> None:
-        self._tick_in_flight = False
+        self._ticks.applied()
         self.waiting.tell_moved(self.machine)
         for job in list(self.copies.copies):
             self.copies.propose(job, self.replica.ballot, idle=True)
@@ -354,9 +347,7 @@ class Coordinator:
     def _start_leading(self) -> None:
         self.leading = True
         self.elections += 1
-        self._last_tick = self.now_ms
-        self._next_tick = self.now_ms + self.tick_ms
-        self._tick_in_flight = False
+        self._ticks.lead(self.now_ms)
         self._feed_copies()
         self.copies.leadership(True)
         for job in list(self.copies.copies):
@@ -367,7 +358,7 @@ class Coordinator:
         self._pending.clear()
         self._after.clear()
         self._offered.clear()
-        self._heard.clear()
+        self._ticks.heard.clear()
         self.copies.leadership(False)
         self.copies.operations.clear()
         links = self.waiting.drop_all() + self._reads.drop_all()
@@ -384,6 +375,7 @@ class Coordinator:
         behind, self._behind = self._behind, []
         self._apply(behind)
         self._look_around()
+        self._moved = True
 
     def _apply(self, committed: list[tuple[int, bytes]]) -> None:
         for index, data in committed:
@@ -430,11 +422,12 @@ class Coordinator:
             while not self._effects:
                 if self._behind and self.replica.is_leader:
                     self._catch_up()
-                elif self._turn():
-                    continue
+                elif self._moved:
+                    self._moved = self._turn()
                 elif self._behind and self._is_late():
                     self._catch_up()
                 else:
+                    self.machine.seal()  # all that somebody waits for has left
                     break
         except Diverged as error:
             self._effects.append(effects.Halt(str(error)))
@@ -442,13 +435,23 @@ class Coordinator:
         return result
 
     def _turn(self) -> bool:
-        """One round of: propose, take what Paxos says.  False when nothing moved."""
+        """One round of: propose, take what Paxos says.  True when another one may bring more."""
         self._follow_role()
         for operation in self.copies.operations:
             self._offer(operation)
         self.copies.operations.clear()
-        self._propose()
+        if self._pending.waiting:
+            self._propose()
         out = self.replica.take()
+        if out is not NOTHING:
+            self._follow(out)
+        self._look_around()
+        if self._log_bytes >= limits.SNAPSHOT_EVERY_BYTES:
+            self._compact()
+        return bool(out.role_changed or self.copies.operations or (out.committed and self._pending.waiting))
+
+    def _follow(self, out: Output) -> None:
+        """What Paxos wants."""
         whole = None
         if out.install is not None:
             self._install(*out.install)
@@ -462,10 +465,6 @@ class Coordinator:
             self._behind += out.committed
         if out.reads:
             self._reads.confirmed(out.reads)
-        self._look_around()
-        if self._log_bytes >= limits.SNAPSHOT_EVERY_BYTES:
-            self._compact()
-        return bool(out.records or out.committed or out.role_changed or self.copies.operations)
 
     def _look_around(self) -> None:
         """What may be done since the last entry, or the last word of Paxos."""

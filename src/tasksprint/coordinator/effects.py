@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from tasksprint.paxos.messages import AnyMessage
 from tasksprint.view.operations import JobSpec
@@ -13,8 +14,11 @@ if TYPE_CHECKING:
     from tasksprint.wire.messages import FromCoordinator
 
 
-@dataclass(frozen=True, slots=True)
-class Write:
+class Wish(Struct, frozen=True, gc=False):
+    """Structs because they are made ten times faster than frozen dataclasses, and one step of a job takes ten."""
+
+
+class Write(Wish, frozen=True, gc=False):
     """Append the records to the journal; call `written(write)` when they, and all before, are durable.
 
     `sync=False`: nothing waits for them, they may go with the next group.
@@ -27,13 +31,11 @@ class Write:
     quiet: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Await:
+class Await(Wish, frozen=True, gc=False):
     """Call `written` as soon as everything asked for so far is durable: at once, when it is."""
 
 
-@dataclass(frozen=True, slots=True)
-class Rotate:
+class Rotate(Wish, frozen=True, gc=False):
     """Store the snapshot durably, together with the records that go with it.
 
     `write` > 0: it came from the leader; as with Write, `written(write)` when all of it is durable.
@@ -46,22 +48,19 @@ class Rotate:
     records: list[bytes]
 
 
-@dataclass(frozen=True, slots=True)
-class SendPeer:
+class SendPeer(Wish, frozen=True, gc=False):
     to: int
     message: AnyMessage
 
 
-@dataclass(frozen=True, slots=True)
-class Send:
+class Send(Wish, frozen=True, gc=False):
     """To a client or a command; a link that is gone is ignored."""
 
     link: int
     message: FromCoordinator
 
 
-@dataclass(frozen=True, slots=True)
-class StartScheduler:
+class StartScheduler(Wish, frozen=True, gc=False):
     """Start this copy; with a saved `state`, restore it.  Answer: `scheduler_ready` or `scheduler_failed`."""
 
     job: int
@@ -73,8 +72,7 @@ class StartScheduler:
     saved: int = 0  # the last event that `state` knows
 
 
-@dataclass(frozen=True, slots=True)
-class FeedScheduler:
+class FeedScheduler(Wish, frozen=True, gc=False):
     """One line of events.  Answer: `scheduler_answered`, in parts; after one with `more` wait for ResumeScheduler."""
 
     job: int
@@ -82,30 +80,26 @@ class FeedScheduler:
     events: list[Event]
 
 
-@dataclass(frozen=True, slots=True)
-class ResumeScheduler:
+class ResumeScheduler(Wish, frozen=True, gc=False):
     job: int
     copy: int
 
 
-@dataclass(frozen=True, slots=True)
-class SaveScheduler:
+class SaveScheduler(Wish, frozen=True, gc=False):
     """Answer: `scheduler_saved`."""
 
     job: int
     copy: int
 
 
-@dataclass(frozen=True, slots=True)
-class LogScheduler:
+class LogScheduler(Wish, frozen=True, gc=False):
     """A line for the job's log."""
 
     job: int
     text: str
 
 
-@dataclass(frozen=True, slots=True)
-class StopScheduler:
+class StopScheduler(Wish, frozen=True, gc=False):
     """End the copy's process, if it is there; `ended` when the job itself is over."""
 
     job: int
@@ -113,8 +107,7 @@ class StopScheduler:
     ended: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Halt:
+class Halt(Wish, frozen=True, gc=False):
     """This coordinator must not go on: print the reason and end the process."""
 
     reason: str

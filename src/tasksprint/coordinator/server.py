@@ -28,7 +28,6 @@ from tasksprint.programs.keeper import Keeper
 from tasksprint.programs.scheduler_process import SchedulerProcess
 from tasksprint.storage import Journal
 from tasksprint.transport import Dialer, Handlers, Identity, Link, Server, Turns, parse_address
-from tasksprint.view.operations import unpack_actions
 from tasksprint.wire import messages as wire
 from tasksprint.wire import scheduler_talk
 
@@ -278,8 +277,7 @@ class CoordinatorServer:
         job, copy = self._copies[scheduler]
         if part.more:
             scheduler.pause()
-        answers = [(seq, unpack_actions(actions)) for seq, actions in part.answers]
-        self.core.scheduler_answered(job, copy, answers, part.seq, part.more, self.now_ms())
+        self.core.scheduler_answered(job, copy, part.answers, part.seq, part.more, self.now_ms())
         self._soon()
 
     def scheduler_saved(self, scheduler: SchedulerProcess, saved: scheduler_talk.Saved) -> None:

@@ -10,7 +10,7 @@ that others touch.  A file a role: `acceptor` (the essay on safety is there), `p
 
 from tasksprint.paxos.election import Timing
 from tasksprint.paxos.messages import AnyMessage, AnyRecord
-from tasksprint.paxos.output import Output
+from tasksprint.paxos.output import NOTHING, Output
 from tasksprint.paxos.replica import Replica
 
-__all__ = ["AnyMessage", "AnyRecord", "Output", "Replica", "Timing"]
+__all__ = ["NOTHING", "AnyMessage", "AnyRecord", "Output", "Replica", "Timing"]

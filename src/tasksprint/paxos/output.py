@@ -18,3 +18,6 @@ class Output:
     install: tuple[int, bytes] | None = None  # (index, state): store it before `records`; load it before `committed`
     reads: list[tuple[int, int]] = field(default_factory=list)  # (token, index): serve when applied >= index
     role_changed: bool = False  # is_leader or leader differ; a former leader has forgotten its unanswered reads
+
+
+NOTHING = Output()  # always the same one, which nobody changes

@@ -63,6 +63,10 @@ class Follower:
         self.mark_sent = 0
         self.transfer: Sender | None = None
 
+    def lacks(self, length: int) -> bool:
+        """Whether there is something to send, of a log of this length."""
+        return self.promise is not None and (self.next <= length or not self.opened or self.transfer is not None)
+
     def rewind(self, received: int) -> None:
         """Send again what comes after `received`; nothing received: from the first AcceptSync on."""
         received = max(received, self.match)
@@ -75,8 +79,8 @@ class Follower:
 
 class Proposer:
     __slots__ = (
-        "_adopted", "_config", "_shared", "acceptor", "ballot", "first_length", "followers", "leading", "out",
-        "own_write", "quorum", "reads_asked", "reads_waiting", "round",
+        "_adopted", "_config", "_needed", "_shared", "acceptor", "ballot", "first_length", "followers", "leading",
+        "out", "own_write", "quorum", "reads_asked", "reads_waiting", "round",
     )
 
     def __init__(
@@ -97,6 +101,7 @@ class Proposer:
         self.reads_asked: list[tuple[int, int, int]] = []  # (round, token, index)
         self._adopted = ballot  # the ballot in which the adopted log was accepted
         self._config = config
+        self._needed: list[Follower] | None = None  # None: it may have changed
         self._shared: Accept | None = None  # followers at the same place get the same message
 
     # --- candidate --------------------------------------------------------------------------------
@@ -192,7 +197,7 @@ class Proposer:
         same = promise.accepted == self._adopted
         follower.begin = (min(promise.length, self.first_length) if same else promise.decided) + 1
         follower.next = follower.begin
-        follower.match = self.first_match(promise)
+        self._matched(follower, self.first_match(promise))
         follower.suffix = []
 
     def first_match(self, promise: Promise) -> int:
@@ -202,10 +207,14 @@ class Proposer:
     def on_accepted(self, source: int, message: Accepted) -> None:
         follower = self.followers[source]
         if message.length > follower.match:
-            follower.match = message.length
+            self._matched(follower, message.length)
             if message.length > follower.received:
                 follower.received = message.length
             self.commit()
+
+    def _matched(self, follower: Follower, length: int) -> None:
+        follower.match = length
+        self._needed = None
 
     def on_heartbeat_reply(self, source: int, message: HeartbeatReply, now_ms: int) -> None:
         follower = self.followers[source]
@@ -214,7 +223,7 @@ class Proposer:
         if follower.promise is None:
             return  # the heartbeats bring it a Prepare
         if message.length > follower.match:
-            follower.match = message.length
+            self._matched(follower, message.length)
             self.commit()
         follower.received = max(follower.match, message.received)
         if message.round == HOLE:
@@ -245,29 +254,35 @@ class Proposer:
         nobody waits for, get it SPARE_MS after what they got before, many entries at a time: an idle log reaches all
         at once, a busy one wakes fewer.  A follower that falls behind becomes a spare one by that.
         """
+        length = self.acceptor.log.length
+        lacking = [each for each in self.followers.values() if each.lacks(length)]
+        if not lacking:
+            return
         self._shared = None
         needed = self.needed()
-        for follower in self.followers.values():
-            if follower.promise is None:
-                continue
+        for follower in lacking:
             if follower.transfer is not None or follower.next < self.acceptor.log.first:
                 self._stream_snapshot(follower, snapshot)
             elif follower in needed or not follower.opened or now_ms - follower.streamed_ms >= SPARE_MS:
-                if follower.next <= self.acceptor.log.length:
+                if follower.next <= length:
                     follower.streamed_ms = now_ms
                 self._stream_log(follower)
 
     def needed(self) -> list[Follower]:
         """The followers whose acceptances will decide, as it looks now."""
-        ahead = sorted(self.followers.values(), key=lambda follower: (-follower.match, follower.id))
-        return ahead[: self.quorum - 1]
+        if self._needed is None:
+            ahead = sorted(self.followers.values(), key=lambda follower: (-follower.match, follower.id))
+            self._needed = ahead[: self.quorum - 1]
+        return self._needed
 
     def next_stream_ms(self) -> int:
         """When a spare follower is due that has something to get."""
-        length, needed = self.acceptor.log.length, self.needed()
-        spare = (each for each in self.followers.values() if each not in needed)
-        due = [each.streamed_ms for each in spare if each.opened and each.next <= length]
-        return min(due, default=-NEVER) + SPARE_MS
+        length = self.acceptor.log.length
+        lacking = [each for each in self.followers.values() if each.opened and each.next <= length]
+        if not lacking:
+            return -NEVER
+        needed = self.needed()
+        return min([each.streamed_ms for each in lacking if each not in needed], default=-NEVER) + SPARE_MS
 
     def _stream_log(self, follower: Follower) -> None:
         log = self.acceptor.log
@@ -368,10 +383,10 @@ class Proposer:
 
     def confirm_reads(self) -> list[tuple[int, int]]:
         """Reads whose round a quorum answered, so that nobody else could have led when they were asked."""
-        if self.reads_waiting and not self.reads_asked:
-            self.start_round()
         if not self.reads_asked:
-            return []
+            if not self.reads_waiting:
+                return []
+            self.start_round()
         rounds = [follower.round for follower in self.followers.values()]
         rounds.append(self.round)
         rounds.sort(reverse=True)

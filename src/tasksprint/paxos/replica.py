@@ -38,7 +38,7 @@ from tasksprint.paxos.messages import (
     SnapshotChunk,
     SnapshotReply,
 )
-from tasksprint.paxos.output import Output
+from tasksprint.paxos.output import NOTHING, Output
 from tasksprint.paxos.proposer import Proposer
 from tasksprint.paxos.snapshot_transfer import Receiver, Snapshot
 
@@ -192,16 +192,20 @@ class Replica:
             self._stand(now_ms)
 
     def take(self) -> Output:
-        """Everything to do since the last call; see the module."""
+        """Everything to do since the last call; see the module.  NOTHING itself when there is nothing."""
         proposer = self.proposer
         if self.role is LEADER and proposer is not None:
             self._reads += proposer.confirm_reads()
             proposer.stream(self._snapshot, self._now_ms)
         acceptor = self.acceptor
+        role = (self.role is LEADER, self.leader)
+        if not (self._messages or self._owed or acceptor.has_records or self._emitted < acceptor.decided) and not (
+            self._install or self._reads or role != self._told_role
+        ):
+            return NOTHING
         records = acceptor.take_records()
         if self._owed:
             self._say_accepted()
-        role = (self.role is LEADER, self.leader)
         output = Output(records, acceptor.write if records else 0, self._messages, self._take_committed())
         output.install, output.reads = self._install, self._reads
         output.role_changed = role != self._told_role

@@ -24,7 +24,7 @@ from tasksprint.programs.check_node import NodeProbe, content
 from tasksprint.programs.child import StartError
 from tasksprint.programs.probe import UNKNOWN_TYPE, Finding, Probe, Wrong, temporary_folder
 from tasksprint.view import Event
-from tasksprint.view.operations import AnyAction, Fail, Finish, KillTask, Release, SetTimer, StartTask, unpack_actions
+from tasksprint.view.operations import AnyAction, Fail, Finish, KillTask, Release, SetTimer, StartTask
 from tasksprint.wire import node_talk, scheduler_talk
 from tasksprint.wire.node_talk import Failed, FilePiece, Input, InputFile, InputValue
 from tasksprint.wire.scheduler_talk import Part, Ready, Saved, SchedulerError, SchedulerTalk
@@ -44,7 +44,7 @@ class Played:
     values: bytes = b""
     files: list[bytes] = field(default_factory=list)
     asked: Counter[tuple[str, bytes]] = field(default_factory=Counter)  # (name, args) of every task
-    decided: list[tuple[int, bytes]] = field(default_factory=list)  # (event, packed actions)
+    decided: list[tuple[int, list[AnyAction]]] = field(default_factory=list)  # (event, actions)
     events: list[Event] = field(default_factory=list)  # that were fed
     ordered: bool = False
     cannot_save: str = ""
@@ -73,10 +73,10 @@ class SchedulerProbe:
         except SchedulerError as error:
             raise Wrong(f"{error}{self._probe.stderr()}") from None
 
-    async def answer(self, events: Sequence[Event]) -> list[tuple[int, bytes]]:
+    async def answer(self, events: Sequence[Event]) -> list[tuple[int, list[AnyAction]]]:
         self._probe.say(scheduler_talk.events(events))
         self.talk.asked_events(events[-1].seq)
-        rows: list[tuple[int, bytes]] = []
+        rows: list[tuple[int, list[AnyAction]]] = []
         while True:
             part = await self._message()
             if not isinstance(part, Part):
@@ -159,10 +159,10 @@ class Play:
 
     # --- what the scheduler decides ------------------------------------------------------------------------
 
-    def _decide(self, rows: list[tuple[int, bytes]]) -> None:
+    def _decide(self, rows: list[tuple[int, list[AnyAction]]]) -> None:
         self.played.decided += rows
-        for seq, data in rows:
-            for action in unpack_actions(data):
+        for seq, actions in rows:
+            for action in actions:
                 if not self.played.end:
                     self._act(seq, action)
 
@@ -371,7 +371,7 @@ class Check:
             raise Wrong(f"saved after {half} events and restored, it decided otherwise than without")
         return f"saved after {half} of {len(events)} events"
 
-    async def _fed(self, events: list[Event], saved: Saved | None) -> list[tuple[int, bytes]]:
+    async def _fed(self, events: list[Event], saved: Saved | None) -> list[tuple[int, list[AnyAction]]]:
         with temporary_folder() as name:
             async with Probe(self._command, self._folder) as probe:
                 scheduler = SchedulerProbe(probe, Path(name), self._seed)
@@ -396,9 +396,9 @@ class Check:
         return ""
 
 
-def _flat(rows: list[tuple[int, bytes]]) -> list[tuple[int, bytes]]:
+def _flat(rows: list[tuple[int, list[AnyAction]]]) -> list[tuple[int, bytes]]:
     """Decisions one by one: where parts are cut does not count."""
-    return [(seq, msgspec.msgpack.encode(action)) for seq, data in rows for action in unpack_actions(data)]
+    return [(seq, msgspec.msgpack.encode(action)) for seq, actions in rows for action in actions]
 
 
 def _told(played: Played) -> str:

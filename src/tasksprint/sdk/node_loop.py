@@ -7,6 +7,7 @@ An outcome is written at once: what follows in the queue may take long.
 
 from __future__ import annotations
 
+import gc
 import io
 import json
 import os
@@ -243,6 +244,7 @@ def serve(kind: type[Node]) -> None:
     node.__init__()  # type: ignore[misc]
     tasks = {name: getattr(node, name) for name in kind.tasks()}
     ready = {"type": "ready", "version": NODE_PROTOCOL_VERSION, "tasks": list(tasks), "folders": "lazy"}
+    gc.freeze()  # what is there now stays: it need not be looked at again and again
     work.send(json.dumps({**ready, "name": kind.__name__}) + "\n")
     for run in messages:
         inbox.current = name = (run["task"], run.get("attempt", 0))

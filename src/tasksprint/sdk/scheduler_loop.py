@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 from typing import Any
 
@@ -23,6 +24,7 @@ def serve(kind: type[Scheduler]) -> None:
             )
         scheduler = _made(kind, int(hello["seed"], 16), writer)
         ready = {"version": SCHEDULER_PROTOCOL_VERSION, "ordered": kind.ordered, "save": True}
+        gc.freeze()  # what is there now stays: it need not be looked at again and again
         streams.write(writer, json.dumps({"ready": ready}).encode() + b"\n")
         for line in lines:
             message = json.loads(line)

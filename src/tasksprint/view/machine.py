@@ -57,6 +57,7 @@ class Machine:
 
     def __init__(self) -> None:
         self.world = World()
+        self._unsealed: bytes | None = None  # the last entry, until the digest covers it
 
     @property
     def index(self) -> int:
@@ -64,6 +65,7 @@ class Machine:
 
     @property
     def digest(self) -> bytes:
+        self.seal()
         return self.world.digest
 
     @property
@@ -80,6 +82,7 @@ class Machine:
 
     def apply(self, index: int, data: bytes) -> None:
         """Apply the log's entry.  Raises Corrupt for bytes that are none, Diverged when the leader's state differs."""
+        self.seal()
         world = self.world
         assert index == world.index + 1, f"entry {index} cannot follow {world.index}"
         try:
@@ -96,7 +99,13 @@ class Machine:
         placement.place(world)
         if world.moved:
             attempts.tell_moves(world)
-        self._seal(data)
+        self._unsealed = data
+
+    def seal(self) -> None:
+        """Bring the digest up to the last entry.  Nobody waits for that, so it is done when there is time."""
+        data, self._unsealed = self._unsealed, None
+        if data is not None:
+            self._seal(data)
 
     def _seal(self, data: bytes) -> None:
         world = self.world
@@ -113,6 +122,7 @@ class Machine:
 
     def digest_at(self, index: int) -> bytes | None:
         """The digest after one of the last entries."""
+        self.seal()
         for known, digest in reversed(self.world.digests):
             if known <= index:
                 return digest if known == index else None
@@ -190,6 +200,7 @@ class Machine:
 
     def snapshot(self) -> Iterator[bytes]:
         """Pieces of the state as bytes; the machine must not apply anything until the last is taken."""
+        self.seal()
         return snapshot.write(self.world)
 
     @classmethod

@@ -139,7 +139,10 @@ def place_first(world: World, key: Lane) -> bool:
 
 def turn(world: World, kind: int) -> list[Lane]:
     """The lanes of this kind, beginning after the one that was served last."""
-    lanes = sorted(key for key in world.lanes if key[0] == kind)
+    lanes = [key for key in world.lanes if key[0] == kind]
+    if len(lanes) <= 1:
+        return lanes
+    lanes.sort()
     after = bisect_right(lanes, world.served[kind])
     return lanes[after:] + lanes[:after]
 
@@ -164,11 +167,12 @@ def place(world: World) -> None:
         place_urgent(world)
     if world.lanes:
         fill(world, READY)
+    if world.lanes:
         fill(world, ASIDE)
         while fill(world, WAITING):
             pass  # an assigned task may be the supplier that another one waited for
-        if world.urgent and world.urgent_due:
-            place_urgent(world)
+    if world.urgent and world.urgent_due:
+        place_urgent(world)
 
 
 # --- urgent tasks -----------------------------------------------------------------------------------

@@ -47,6 +47,7 @@ from tasksprint.view.operations import AnyAction, Fail, Finish, KillTask, Releas
 from tasksprint.wire.node_talk import quoted
 
 PACKED_PART_BYTES = SLOT_BYTES - 32 * KIB  # one part is one operation of the log
+PACKED_OVERHEAD_BYTES = 128  # an action takes at most so much more there than in its line
 
 
 class SchedulerError(Exception):
@@ -207,7 +208,7 @@ class Part(Struct, frozen=True):
     seq: int  # the last event of the line that it answers
     part: int  # 0, 1, ... within the answer
     more: bool
-    answers: list[tuple[int, bytes]]  # (event, packed actions), events without actions left out
+    answers: list[tuple[int, list[AnyAction]]]  # (event, actions), events without actions left out
 
 
 class Saved(Struct, frozen=True):
@@ -322,12 +323,8 @@ class SchedulerTalk:
         if not more and self._reached != last:
             raise SchedulerError(f"the answer ends at event {self._reached}, but event {last} was asked last")
         rows = _rows(answers)
-        packed = sum(len(data) for _, data in rows)
-        if packed > PACKED_PART_BYTES:
-            raise SchedulerError(
-                f"one part of an answer takes {packed} bytes in the log, more than {PACKED_PART_BYTES}: "
-                "start tasks with very many prerequisites in stages, and keep arguments small"
-            )
+        if len(line) + count * PACKED_OVERHEAD_BYTES > PACKED_PART_BYTES:
+            _check_packed(rows)
         part = Part(last, self._part, more, rows)
         self._part += 1
         if not more:
@@ -349,7 +346,7 @@ class SchedulerTalk:
         return Saved(self._answered, state)
 
 
-def _rows(answers: list[_Answer]) -> list[tuple[int, bytes]]:
+def _rows(answers: list[_Answer]) -> list[tuple[int, list[AnyAction]]]:
     rows: list[tuple[int, list[AnyAction]]] = []
     for answer in answers:
         if not answer.actions:
@@ -359,7 +356,16 @@ def _rows(answers: list[_Answer]) -> list[tuple[int, bytes]]:
             rows[-1][1].extend(actions)
         else:
             rows.append((answer.seq, actions))
-    return [(seq, pack_actions(actions)) for seq, actions in rows]
+    return rows
+
+
+def _check_packed(rows: list[tuple[int, list[AnyAction]]]) -> None:
+    packed = sum(len(pack_actions(actions)) for _, actions in rows)
+    if packed > PACKED_PART_BYTES:
+        raise SchedulerError(
+            f"one part of an answer takes {packed} bytes in the log, more than {PACKED_PART_BYTES}: "
+            "start tasks with very many prerequisites in stages, and keep arguments small"
+        )
 
 
 def _check_size(count: int, line: bytes) -> None:
