@@ -90,6 +90,16 @@ def as_nobody() -> Iterator[None]:
         ("run program.py --replicas 2", "'2' is not one of '1', '3', '5'"),
         ("run program.py --clients 0", "--clients"),
         ("run program.py --output missing/folder", "missing is no folder"),
+        ('run ""', "name an app ("),
+        ('run wordcount ""', "an empty name: write . for the folder where you are"),
+        ('run wordcount full ""', "an empty name"),
+        ('run wordcount full --output ""', "an empty name: write . for the folder where you are"),
+        ('run program.py --data-dir ""', "an empty name"),
+        ('run program.py --trace ""', "an empty name"),
+        ('run --scheduler x --node y --files ""', "an empty name"),
+        ('run "" --scheduler x --node y', "'' is not name=value"),
+        ('run roots x --box 0 1 --plot ""', "an empty name"),
+        ('client --coordinators a:1 --folder ""', "an empty name"),
         ("run --scheduler x", "go together"),
         ("run --scheduler ' --node y", "is no command"),
         ("run program.py --nonsense", "--nonsense"),
@@ -122,7 +132,7 @@ def test_a_wrong_command_line_is_one_line_and_exit_code_2(
     (tmp_path / "empty").touch()
     (tmp_path / "full").write_text("a word")
     (tmp_path / "program.py").write_text(PROGRAM)
-    assert said in refused(*words.split())
+    assert said in refused(*("" if word == '""' else word for word in words.split()))
 
 
 @pytest.mark.parametrize("kind", ["file", "folder"])

@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from tasksprint.cli.commands import Group
+from tasksprint.cli.settings import Place
 
 
 @click.group(cls=Group)
@@ -27,7 +28,7 @@ def bench() -> None:
 )
 @click.option(
     "--folder",
-    type=click.Path(path_type=Path, file_okay=False),
+    type=Place(file_okay=False),
     help="Where the journals lie: a real disk.  [default: here]",
 )
 @click.option(

@@ -16,6 +16,7 @@ from tasksprint.cli.commands import Failure
 from tasksprint.cli.ending import end_on_errors, raise_files_limit, show_stalls
 from tasksprint.cli.settings import (
     HOME,
+    Place,
     cluster_option,
     coordinators_option,
     load_secret,
@@ -101,7 +102,7 @@ def _owner_said(loop: asyncio.AbstractEventLoop) -> None:
 @click.option("--peers", required=True, metavar="1=HOST:PORT,...", help="All coordinators, this one too.")
 @click.option(
     "--data-dir",
-    type=click.Path(path_type=Path, file_okay=False),
+    type=Place(file_okay=False),
     help="Journal and logs.  [default: ~/.tasksprint/coordinator-ID]",
 )
 @cluster_option
@@ -151,11 +152,11 @@ def _stop(daemon: Daemon) -> None:
 )
 @click.option(
     "--folder",
-    type=click.Path(path_type=Path, file_okay=False),
+    type=Place(file_okay=False),
     help="Results and logs.  [default: ~/.tasksprint/client]",
 )
 @click.option(
-    "--trace", type=click.Path(path_type=Path, dir_okay=False), help="Append what happens to tasks here, as JSON lines."
+    "--trace", type=Place(dir_okay=False), help="Append what happens to tasks here, as JSON lines."
 )
 @cluster_option
 @secret_option

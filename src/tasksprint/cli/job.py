@@ -93,9 +93,9 @@ def resolve(
 
     try:
         if scheduler or node:
-            all_words = ([what] if what else []) + list(words)
+            all_words = ([] if what is None else [what]) + list(words)
             return _commands(scheduler, node, files, parse_arguments(all_words, args), seed)
-        if what is None:
+        if not what:
             raise click.UsageError(
                 f"name an app ({', '.join(sorted(APPS))}), a Python file, a folder, or --scheduler and --node"
             )

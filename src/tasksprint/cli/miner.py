@@ -14,17 +14,18 @@ import click
 
 from tasksprint.cli.commands import Failure
 from tasksprint.cli.ending import ends_in_a_line
+from tasksprint.cli.settings import Place
 
 READABLE = 0o077  # by anybody but the owner
 
 
 @click.command(name="run miner")
 @click.option("--rpc-url", default="http://127.0.0.1:8332", show_default=True, metavar="URL", help="The Bitcoin node.")
-@click.option("--rpc-cookie", type=click.Path(path_type=Path, dir_okay=False), help="The node's cookie file.")
+@click.option("--rpc-cookie", type=Place(dir_okay=False), help="The node's cookie file.")
 @click.option("--rpc-user", metavar="USER", help="A user of the node, with --rpc-password-file.")
 @click.option(
     "--rpc-password-file",
-    type=click.Path(path_type=Path, dir_okay=False),
+    type=Place(dir_okay=False),
     help="A file with the password, readable by you alone.",
 )
 @click.option("--address", required=True, metavar="ADDRESS", help="Whom the blocks shall pay.")
@@ -44,7 +45,7 @@ READABLE = 0o077  # by anybody but the owner
     "--slots", type=click.IntRange(1, 1024), help="Node processes at a time, for each client.  [default: one a core]"
 )
 @click.option(
-    "--data-dir", type=click.Path(path_type=Path, file_okay=False), help="Keep journals, logs and results here."
+    "--data-dir", type=Place(file_okay=False), help="Keep journals, logs and results here."
 )
 def miner(
     rpc_url: str,

@@ -15,9 +15,10 @@ import click
 
 from tasksprint.cli.commands import Failure
 from tasksprint.cli.run import cluster_options, run_job
+from tasksprint.cli.settings import Place
 
 LISTEN_S = 0.2
-FILE = click.Path(path_type=Path, dir_okay=False)
+FILE = Place(dir_okay=False)
 
 
 def search_options(command: Callable[..., Any]) -> Callable[..., Any]:

@@ -13,6 +13,7 @@ import click
 
 from tasksprint.cli.commands import Failure
 from tasksprint.cli.ending import ends_in_a_line
+from tasksprint.cli.settings import Place
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
@@ -26,7 +27,7 @@ def job_options(command: _Command) -> _Command:
         click.option("--node", metavar="CMD", help="The node's command, with --scheduler."),
         click.option(
             "--files",
-            type=click.Path(exists=True, file_okay=False, path_type=Path),
+            type=Place(exists=True, file_okay=False),
             help="A folder that both commands need.",
         ),
         click.option("--args", metavar="JSON", help="The job's arguments (instead of name=value words)."),
@@ -38,7 +39,7 @@ def job_options(command: _Command) -> _Command:
             help="The same seed, the same answer.",
         ),
         click.option(
-            "--output", type=click.Path(path_type=Path), help="Folder for the output files.  [default: ./NAME-out]"
+            "--output", type=Place(), help="Folder for the output files.  [default: ./NAME-out]"
         ),
     ):
         command = option(command)
@@ -49,11 +50,11 @@ def cluster_options(command: _Command) -> _Command:
     """The cluster that is made for a job."""
     for option in (
         click.option(
-            "--data-dir", type=click.Path(path_type=Path, file_okay=False), help="Keep journals, logs and results here."
+            "--data-dir", type=Place(file_okay=False), help="Keep journals, logs and results here."
         ),
         click.option(
             "--trace",
-            type=click.Path(path_type=Path, dir_okay=False),
+            type=Place(dir_okay=False),
             help="Write what happens to tasks here, as JSON lines.",
         ),
         click.option(

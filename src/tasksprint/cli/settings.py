@@ -16,10 +16,22 @@ HOME = Path(os.environ.get("TASKSPRINT_HOME", "~/.tasksprint")).expanduser()
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
 
+class Place(click.Path):
+    """A file or a folder.  An empty name, a variable that was not set say, would be the folder where one stands."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(path_type=Path, **options)
+
+    def convert(self, value: Any, parameter: click.Parameter | None, context: click.Context | None) -> Any:
+        if value == "":
+            self.fail("an empty name: write . for the folder where you are", parameter, context)
+        return super().convert(value, parameter, context)
+
+
 def secret_option(command: _Command) -> _Command:
     return click.option(
         "--secret-file",
-        type=click.Path(path_type=Path),
+        type=Place(),
         default=HOME / "secret",
         envvar="TASKSPRINT_SECRET_FILE",
         help="The cluster's secret; the same bytes on every machine, mode 0600.  [default: ~/.tasksprint/secret]",

@@ -113,6 +113,8 @@ def grouped(entries: Iterable[tuple[Any, Any, int, str]]) -> list[Any]:
 
 def listed(path: str) -> Iterator[tuple[Any, Any, int, str]]:
     """(folder, name, size, mtime) of each file that `path` stands for."""
+    if not path:
+        raise InputError("cannot count '', an empty name: write . for the folder where you are")
     absolute = os.path.abspath(path)
     try:
         found = os.stat(absolute)
