@@ -47,12 +47,75 @@ def test_a_users_own_file_in_a_result_of_ours_is_kept(tmp_path: Path) -> None:
     target = tmp_path / "out"
     publish(target, {"a": b"old", "sub/b": b"old"})
     (target / "sub" / "notes").write_text("mine")
-    with pytest.raises(NotOurs, match="has files in it that are not ours"):
+    with pytest.raises(NotOurs, match="has files or folders in it that are not ours"):
         publish(target, {"a": b"new"})
     assert (target / "sub" / "notes").read_text() == "mine"
     (target / "sub" / "notes").unlink()
     publish(target, {"a": b"new"})
     assert content(target) == {"a": b"new"}
+
+
+def test_a_users_own_empty_folder_in_a_result_of_ours_is_kept(tmp_path: Path) -> None:
+    target = tmp_path / "out"
+    publish(target, {"a": b"old", "sub/deep/b": b"old"})
+    (target / "sub" / "mine").mkdir()
+    for attempt in (check_target, lambda target: publish(target, {"a": b"new"})):
+        with pytest.raises(NotOurs, match="has files or folders in it that are not ours"):
+            attempt(target)
+    assert (target / "sub" / "mine").is_dir()
+    (target / "sub" / "mine").rmdir()
+    publish(target, {"a": b"new"})
+    assert content(target) == {"a": b"new"}
+
+
+@pytest.mark.parametrize("name", [".out.new", ".out.old"])
+@pytest.mark.parametrize("kind", ["file", "folder", "link"])
+def test_what_is_in_the_way_beside_the_target_is_found_at_the_start(tmp_path: Path, name: str, kind: str) -> None:
+    place = tmp_path / name
+    if kind == "file":
+        place.write_text("mine")
+    elif kind == "link":
+        place.symlink_to(tmp_path)
+    else:
+        place.mkdir()
+        (place / "thesis").write_text("mine")
+    with pytest.raises(NotOurs, match="is in the way and is not ours: remove it, or choose another place"):
+        check_target(tmp_path / "out")
+    assert place.exists()
+
+
+@pytest.mark.parametrize("place", ["/proc/x", "{}/" + "n" * 252])
+def test_a_place_where_no_folder_can_be_made_is_found_at_the_start(tmp_path: Path, place: str) -> None:
+    with pytest.raises(StorageError, match="^cannot write .*; choose another place for the output$"):
+        check_target(Path(place.format(tmp_path)))
+    check_target(tmp_path / "out")
+    assert list(tmp_path.iterdir()) == [], "the try leaves nothing"
+
+
+def test_a_marker_that_a_crash_has_cut_is_ours(tmp_path: Path) -> None:
+    publish(tmp_path / "whole", {"a": b"1", "b": b"1"})
+    marked = (tmp_path / "whole" / MARKER).read_bytes()
+    for cut in (*(marked[:size] for size in range(len(marked) + 1)), bytes(len(marked)), marked[:9] + bytes(20)):
+        (tmp_path / ".out.new").mkdir()
+        (tmp_path / ".out.new" / MARKER).write_bytes(cut)
+        publish(tmp_path / "out", {"a": b"1"})
+    assert content(tmp_path / "out") == {"a": b"1"}
+    assert not (tmp_path / ".out.new").exists()
+    (tmp_path / ".out.new").mkdir()
+    (tmp_path / ".out.new" / MARKER).write_bytes(b"somebody else's")
+    with pytest.raises(NotOurs):
+        check_target(tmp_path / "out")
+
+
+def test_the_marker_is_durable_before_anything_else_is_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = []
+
+    def synced(path: Path) -> None:
+        seen.append((path.name, sorted(each.name for each in (tmp_path / ".out.new").iterdir())))
+
+    monkeypatch.setattr("tasksprint.storage.publish._sync", synced)
+    publish(tmp_path / "out", {"a": b"1"})
+    assert seen == [(MARKER, [MARKER]), ("a", [MARKER, "a"])]
 
 
 def test_bad_names_and_missing_sources_leave_the_old_result(tmp_path: Path) -> None:
