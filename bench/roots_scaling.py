@@ -1,10 +1,15 @@
 """How much faster two nodes find the roots of a costly function than one: the same job, the same bytes, in turn.
 
     python bench/roots_scaling.py [--cost-ms 10] [--budget 1000] [--rounds 3] [--nodes 1,2] [--json]
+    python bench/roots_scaling.py --virtual [--budget 1000000] [--nodes 64] [--overhead 1]
 
 The function waits as long as `--cost-ms` says for each point, as one would for a simulation on another machine, so that
 the cores of this machine are not what is measured. Medians of the rounds count; beside them stands what the plan alone
 allows (the same search in virtual time, without any overhead).
+
+With `--virtual` nothing is timed: the default search runs on as many nodes as asked for in virtual time, where an
+evaluation is the unit and each task costs an overhead of so many evaluations besides; a line for the example in one
+unknown and for a system of two equations.
 """
 
 from __future__ import annotations
@@ -23,7 +28,7 @@ import uvloop
 from tasksprint.apps import find
 from tasksprint.apps.roots import command
 from tasksprint.apps.roots.problem import Problem
-from tasksprint.apps.roots.virtual import efficiency
+from tasksprint.apps.roots.virtual import Nodes, efficiency
 from tasksprint.cli.asking import Asking
 from tasksprint.cli.following import follow, new_job_id, submit
 from tasksprint.cli.job import app_job
@@ -66,6 +71,17 @@ async def timed(nodes: int, job: Any, folder: Path) -> tuple[float, bytes]:
             await asking.close()
 
 
+SYSTEM = Problem(("x1**2 + x2**2 - 2", "sin(3*x1*x2) - x2**2/4"), (-2.0, -2.0), (2.0, 2.0))
+
+
+def virtual(problem: Problem, budget: int, count: int, overhead: float) -> dict[str, Any]:
+    nodes = Nodes(problem, {"budget": budget, "seed": 1}, count, overhead)
+    seconds = nodes.run()
+    share = nodes.search.used / (count * seconds)
+    cells, roots = len(nodes.search.cells), len(nodes.search.roots)
+    return {"nodes": count, "budget": budget, "cells": cells, "roots": roots, "efficiency": round(share, 3)}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--cost-ms", type=float, default=10.0, help="of one evaluation")
@@ -73,9 +89,16 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--nodes", default="1,2")
     parser.add_argument("--json", action="store_true")
+    parser.add_argument("--virtual", action="store_true", help="in virtual time, nothing is timed")
+    parser.add_argument("--overhead", type=float, default=1.0, help="of a task in virtual time, in evaluations")
     options = parser.parse_args()
     counts = [int(word) for word in options.nodes.split(",")]
     demo = Problem(("sin(3*x)*cos(x/2)",), (-20.0,), (20.0,))
+    if options.virtual:
+        for problem in (demo, SYSTEM):
+            for count in counts:
+                print(json.dumps(virtual(problem, options.budget, count, options.overhead)), flush=True)
+        return
     seconds: dict[int, list[float]] = {count: [] for count in counts}
     answers = set()
     with tempfile.TemporaryDirectory() as place:

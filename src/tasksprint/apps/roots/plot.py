@@ -16,13 +16,14 @@ from typing import Any
 
 import numpy as np
 
-from tasksprint.apps.roots.problem import Function, Problem, norms
+from tasksprint.apps.roots.problem import Array, Function, Problem, norms
 
 MARKS = {"crossing": ("o", "tab:blue"), "tangential": ("^", "tab:orange"), "singular": ("s", "tab:red")}
 OTHER = ("D", "tab:purple")
 ZERO_LINES = ("tab:cyan", "tab:pink", "tab:olive", "tab:green")
 LINE_POINTS, GRID_POINTS = 4000, 300
-SHOWN_SHARE = 0.98  # of a curve: poles and steep ends are cut off
+SHOWN_SHARE = 0.98  # of a curve: steep ends are cut off,
+POLE_TIMES = 6.0  # and what is so many times higher than three quarters of it
 
 
 class NoPlots(ImportError):
@@ -77,7 +78,7 @@ def _line(axis: Any, problem: Mapping[str, Any]) -> None:
         columns = function(x[:, None])
         columns = np.where(np.isfinite(columns), columns, np.nan)
         seen = np.abs(columns[np.isfinite(columns)])
-        top = 1.2 * float(np.quantile(seen, SHOWN_SHARE)) if seen.size else 1.0
+        top = _height(seen)
         columns = np.where(np.abs(columns) > 20.0 * top, np.nan, columns)  # no line across a pole
         for number, y in enumerate(columns.T):
             colour = "black" if columns.shape[1] == 1 else ZERO_LINES[number % len(ZERO_LINES)]
@@ -86,6 +87,14 @@ def _line(axis: Any, problem: Mapping[str, Any]) -> None:
     axis.axhline(0.0, linewidth=0.6, color="gray")
     axis.set_xlim(low, high)
     axis.set_ylabel("f(x)")
+
+
+def _height(sizes: Array) -> float:
+    """How far the curve's axis goes: poles must not press all the rest to a line."""
+    if not sizes.size:
+        return 1.0
+    most, much = (float(value) for value in np.quantile(sizes, [SHOWN_SHARE, 0.75]))
+    return 1.2 * (min(most, POLE_TIMES * much) if much else most)
 
 
 def _coverage(axis: Any, values: Mapping[str, Any], problem: Mapping[str, Any]) -> None:
