@@ -222,6 +222,20 @@ def test_a_port_or_a_folder_in_use(lone: Lone, tmp_path: Path) -> None:
 
 
 @pytest.mark.cluster
+def test_a_folder_with_somebodys_files_gets_no_journal(tmp_path: Path) -> None:
+    mine = tmp_path / "mine"
+    mine.mkdir()
+    (mine / "thesis").write_text("years of work")
+    (tmp_path / "secret").touch(0o600)
+    (tmp_path / "secret").write_bytes(SECRET)
+    peers = f"1=127.0.0.1:{free_ports(1)[0]}"
+    words = ["coordinator", "--id", "1", "--peers", peers, "--data-dir", str(mine), "--secret-file", "secret"]
+    said = failure(*words, code=1, folder=tmp_path)
+    assert f"{mine} is not empty (thesis) and holds no journal of a coordinator: choose another --data-dir" in said
+    assert [each.name for each in mine.iterdir()] == ["thesis"]
+
+
+@pytest.mark.cluster
 def test_a_folder_of_another_cluster_or_another_id(tmp_path: Path) -> None:
     lone = Lone(tmp_path)
     lone.serves()

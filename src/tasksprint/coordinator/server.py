@@ -26,7 +26,7 @@ from tasksprint.coordinator.job_files import JobFiles
 from tasksprint.paxos import AnyRecord
 from tasksprint.programs.keeper import Keeper
 from tasksprint.programs.scheduler_process import SchedulerProcess
-from tasksprint.storage import Journal
+from tasksprint.storage import Journal, check_place
 from tasksprint.transport import Dialer, Handlers, Identity, Link, Server, Turns, parse_address
 from tasksprint.wire import messages as wire
 from tasksprint.wire import scheduler_talk
@@ -51,6 +51,7 @@ class CoordinatorServer:
         self.ready: asyncio.Future[None] = self.loop.create_future()
         self.ended: asyncio.Future[str] = self.loop.create_future()
         self.keeper = Keeper()
+        check_place(config.folder)
         self.journal = Journal.open(config.folder, cluster=config.cluster, replica=config.id)
         self.name = f"coordinator {config.id}"
         identity = Identity(config.secret, config.cluster, self.name)

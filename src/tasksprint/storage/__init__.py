@@ -11,6 +11,7 @@ Every error is a StorageError: one line that says what was wrong, where, and wha
 from tasksprint.storage.errors import Corrupt, InUse, JournalFailed, NotOurs, StorageError
 from tasksprint.storage.journal import Journal
 from tasksprint.storage.memory import MemoryJournal
+from tasksprint.storage.recovery import check_place
 
 __all__ = [
     "Corrupt",
@@ -20,4 +21,5 @@ __all__ = [
     "MemoryJournal",
     "NotOurs",
     "StorageError",
+    "check_place",
 ]

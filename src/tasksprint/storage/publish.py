@@ -28,7 +28,8 @@ def check_target(target: Path) -> None:
     try:
         _check(target)
     except OSError as error:
-        raise StorageError(f"cannot write {target}: {error.strerror or error}; choose another place for the output") from None
+        why = error.strerror or error
+        raise StorageError(f"cannot write {target}: {why}; choose another place for the output") from None
 
 
 def _check(target: Path) -> None:

@@ -42,6 +42,24 @@ class Recovered:
     torn: bool  # a write was cut off: nobody was told that it was durable
 
 
+def check_place(folder: Path) -> None:
+    """Raises NotOurs for a folder with somebody's files in it: a journal is made in a new or an empty one only.
+
+    Nothing is touched.  What is made before the journal (the lock, a secret) or by the file system does not count.
+    """
+    try:
+        names = {each.name for each in folder.iterdir() if not each.name.endswith(disk.TEMPORARY)}
+    except OSError:
+        return  # there is none yet, or whoever makes it says what is wrong
+    if any(name.startswith(PREFIX) for name in names):
+        return
+    foreign = sorted(names - {"lock", "secret", "lost+found"} - ({"jobs"} if "lock" in names else set()))
+    if foreign:
+        raise NotOurs(
+            f"{folder} is not empty ({foreign[0]}) and holds no journal of a coordinator: choose another --data-dir"
+        )
+
+
 def path_of(folder: Path, number: int) -> Path:
     return folder / f"{PREFIX}{number:010d}"
 
