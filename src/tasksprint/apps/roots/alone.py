@@ -32,7 +32,7 @@ REACH_MIN, REACH_MAX = 1e-3, 4.0  # flips at the scale of the population's sprea
 IDLE_MAX = 25  # generations without a better child
 ENOUGH = 0.3  # of epsilon: where a population is first judged, so that what is announced is well within
 DEEPER = 0.03  # of the residual: the next try, where the judgement is not clear yet
-FAR_FALL, NEAR_FALL = 0.01, 0.1  # |f| at a root over |f| at `judge.FAR` and at `judge.NEAR` around it
+FAR_FALL, NEAR_FALL = 0.01, 0.03  # |f| at a root over |f| at `judge.FAR` and at `judge.NEAR` around it
 SHARP = 2.0 * judge.NEAR  # of the box: how well such a root is known
 ARCHIVE_MAX = 400  # points of a closing population that a twin is looked for among
 
