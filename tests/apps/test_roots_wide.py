@@ -4,6 +4,7 @@ import pytest
 
 from tasksprint.apps.roots.local import search
 from tasksprint.apps.roots.problem import Problem
+from tasksprint.apps.roots.search import Search
 from tasksprint.apps.roots.virtual import Nodes, efficiency
 
 DEMO = Problem(("sin(3*x)*cos(x/2)",), (-20.0,), (20.0,))
@@ -28,3 +29,8 @@ def test_nodes_do_not_change_what_is_found():
         nodes.run()
         assert nodes.search.roots == expected.roots
         assert nodes.search.curve == expected.curve
+
+
+@pytest.mark.parametrize(("budget", "cells"), [(500, 2), (20_000, 4), (100_000, 8), (1_000_000, 128), (10**9, 512)])
+def test_the_width_follows_the_budget(budget, cells):
+    assert len(Search(SYSTEM.as_arguments(), {"budget": budget, "polish": True}).cells) == cells

@@ -1,0 +1,29 @@
+"""Problems of other kinds (bench/roots_more.json): poles, jumps, tails, flat and close roots, odd scales, continua."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tasksprint.apps.roots.local import search
+from tasksprint.apps.roots.problem import Problem
+
+ROWS = json.loads((Path(__file__).parents[2] / "bench/roots_more.json").read_text())
+ANSWERS = {None: "continuum", 0: "no root"}
+
+
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: row["id"])
+def test_all_roots_at_a_tenth_of_the_budget(row):
+    problem = Problem(tuple(row["expr"]), tuple(map(float, row["lo"])), tuple(map(float, row["hi"])))
+    expected = np.array(row["roots"] or []).reshape(-1, problem.dimensions)
+    if len(expected):  # the reference is right: a cube root's residual is what rounding leaves of it
+        assert np.abs(problem.compiled()(expected)).max() < 1e-4
+    state = search(problem, {"budget": row["max_nfe"] // 10, "seed": 1})
+    assert state.answer() == ANSWERS.get(row["n_roots"], "roots")
+    if row["n_roots"] is not None:
+        points = problem.points(np.array([root["at"] for root in state.roots]).reshape(-1, problem.dimensions))
+        away = np.abs(points[:, None] - expected[None]).max(axis=2)
+        assert len(points) == len(expected)
+        assert len(points) == 0 or (away.min(axis=1) < row["delta"]).all()
+        assert len(set(away.argmin(axis=1).tolist()) if len(points) else ()) == len(expected)
