@@ -56,12 +56,13 @@ def tasks(rounds: int, folder: Path | None, scale: float, as_json: bool) -> None
 @click.option(
     "--peer", default="", metavar="CMD", help="A miner's own benchmark, on one core, to run in turn with ours."
 )
+@click.option("--bare", is_flag=True, help="The kernels (and the peer) alone, without a cluster.")
 @click.option("--json", "as_json", is_flag=True, help="One line of JSON.")
-def miner(kernel: str, everything: bool, seconds: float, rounds: int, peer: str, as_json: bool) -> None:
+def miner(kernel: str, everything: bool, seconds: float, rounds: int, peer: str, bare: bool, as_json: bool) -> None:
     """The nonce search: on a core, on all cores, in a cluster; and how soon stale work stops."""
     from tasksprint.cli.bench_miner import measure, table
 
-    _say(measure(kernel, everything, seconds, rounds, peer), table, as_json)
+    _say(measure(kernel, everything, seconds, rounds, peer, bare), table, as_json)
 
 
 @bench.command()

@@ -82,7 +82,11 @@ def bare(kernel: str, seconds: float, begin: Any) -> float:
 
 
 def _prepare(begin: Any) -> None:
+    """As low as a node is: see programs/child.py for sessions."""
     os.nice(NODE_NICE)
+    with contextlib.suppress(OSError):
+        os.setsid()
+        Path("/proc/self/autogroup").write_text(str(NODE_NICE))
     globals()["_begin"] = begin
 
 
@@ -250,7 +254,7 @@ def percentile(sorted_values: list[float], percent: int) -> float:
 # --- putting it together ----------------------------------------------------------------------------------------
 
 
-def measure(kernel: str, everything: bool, seconds: float, rounds: int, peer: str) -> dict[str, Any]:
+def measure(kernel: str, everything: bool, seconds: float, rounds: int, peer: str, only_bare: bool) -> dict[str, Any]:
     import uvloop
 
     names = nonce.kernels()
@@ -262,13 +266,13 @@ def measure(kernel: str, everything: bool, seconds: float, rounds: int, peer: st
     shown = [name for name in names if name != nonce.PLAIN] if everything else [chosen]
     place = Path(tempfile.mkdtemp(prefix=".tasksprint-bench-", dir=Path.cwd()))
     try:
-        return uvloop.run(_measure(place, chosen, shown, seconds, rounds, peer))
+        return uvloop.run(_measure(place, chosen, shown, seconds, rounds, peer, only_bare))
     finally:
         shutil.rmtree(place, ignore_errors=True)
 
 
 async def _measure(
-    place: Path, chosen: str, shown: list[str], seconds: float, rounds: int, peer: str
+    place: Path, chosen: str, shown: list[str], seconds: float, rounds: int, peer: str, only_bare: bool
 ) -> dict[str, Any]:
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     taken: dict[str, list[float]] = defaultdict(list)
@@ -281,13 +285,15 @@ async def _measure(
         if peer:
             taken["peer"].append(await peer_rate(peer, seconds))
         before = await asyncio.to_thread(all_cores, chosen, seconds, cores)
+        if only_bare:
+            taken["bare"].append(before)
+            continue
         rate, own, idle = await cluster_rate(place / f"rate-{number}", cores, seconds)
         after = await asyncio.to_thread(all_cores, chosen, seconds, cores)
         taken["bare"].append((before + after) / 2)
         taken["cluster"].append(rate)
         taken["own"].append(own)
         taken["idle"].append(idle)
-    stopping, disk = await stale(place / "stale", STALE_NODES, STALE_MOVES)
     median = {name: statistics.median(rates) for name, rates in taken.items()}
 
     def ratio(one: str, other: str) -> float:
@@ -298,10 +304,18 @@ async def _measure(
         "cores": cores,
         "mhs_one_core": round(median[chosen] / 1e6, 2),
         "mhs_all_cores": round(median["bare"] / 1e6, 2),
-        "mhs_cluster": round(median["cluster"] / 1e6, 2),
         "hashlib_mhs": round(median["hashlib"] / 1e6, 3),
         "times_hashlib": ratio(chosen, "hashlib"),
         "cores_ratio": ratio("bare", chosen),
+        "kernels_mhs": {name: round(median[name] / 1e6, 2) for name in shown},
+    }
+    if peer:
+        result |= {"peer_mhs": round(median["peer"] / 1e6, 2), "times_peer": ratio(chosen, "peer")}
+    if only_bare:
+        return result
+    stopping, disk = await stale(place / "stale", STALE_NODES, STALE_MOVES)
+    return result | {
+        "mhs_cluster": round(median["cluster"] / 1e6, 2),
         "efficiency": ratio("cluster", "bare"),
         "overhead_percent": round(median["own"] * 100, 2),
         "between_units_percent": round(median["idle"] * 100, 2),
@@ -311,11 +325,7 @@ async def _measure(
         "stale_count": len(stopping),
         "synced_p50_ms": round(percentile(disk, 50) * 1e3, 2),
         "synced_p99_ms": round(percentile(disk, 99) * 1e3, 2),
-        "kernels_mhs": {name: round(median[name] / 1e6, 2) for name in shown},
     }
-    if peer:
-        result |= {"peer_mhs": round(median["peer"] / 1e6, 2), "times_peer": ratio(chosen, "peer")}
-    return result
 
 
 def table(measured: dict[str, Any]) -> list[str]:
@@ -326,7 +336,19 @@ def table(measured: dict[str, Any]) -> list[str]:
         f"chosen: {measured['kernel']}, {measured['mhs_one_core']} MH/s on one core",
         f"        {measured['times_hashlib']:.1f} times a hashlib loop with a midstate copy ({hashlib_mhs} MH/s)",
         f"all {cores} cores: {measured['mhs_all_cores']} MH/s, {measured['cores_ratio']:.2f} times one",
-        f"a cluster (3 coordinators, a client, {cores} nodes): {measured['mhs_cluster']} MH/s, "
+    ]
+    if "peer_mhs" in measured:
+        lines.append(
+            f"the peer: {measured['peer_mhs']} MH/s; we do {measured['times_peer']:.2f} times as much on a core"
+        )
+    if "mhs_cluster" in measured:
+        lines += cluster_lines(measured)
+    return lines
+
+
+def cluster_lines(measured: dict[str, Any]) -> list[str]:
+    return [
+        f"a cluster (3 coordinators, a client, {measured['cores']} nodes): {measured['mhs_cluster']} MH/s, "
         f"{measured['efficiency'] * 100:.1f} % of the bare loops",
         f"        of the cores' time {measured['overhead_percent']} % goes to the cluster itself, and nodes spend "
         f"{measured['between_units_percent']} % of theirs between units",
@@ -335,8 +357,3 @@ def table(measured: dict[str, Any]) -> list[str]:
         f"        of which two synced writes: one takes {measured['synced_p50_ms']} ms (p50), "
         f"{measured['synced_p99_ms']} ms (p99) on this disk",
     ]
-    if "peer_mhs" in measured:
-        lines.append(
-            f"the peer: {measured['peer_mhs']} MH/s; we do {measured['times_peer']:.2f} times as much on a core"
-        )
-    return lines
