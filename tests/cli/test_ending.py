@@ -131,3 +131,48 @@ def test_a_loop_that_stands_still_says_where(asked: bool) -> None:
         else:
             pytest.fail("it said nothing")
         process.kill()
+
+
+TIDY = """
+import asyncio, signal, os, sys
+from tasksprint.cli import commands, ending
+import uvloop
+
+@ending.ends_in_a_line
+async def work():
+    try:
+        os.kill(os.getpid(), signal.{first})
+        await asyncio.sleep(30)
+    finally:
+        os.kill(os.getpid(), signal.{second})
+        try:
+            await asyncio.sleep(30)
+        finally:
+            os.kill(os.getpid(), signal.{second})
+
+def program(**options):
+    try:
+        uvloop.run(work())
+    finally:
+        {last}
+
+commands.program.main = program
+commands.run_program()
+"""
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "last", "code", "said"),
+    [
+        ("SIGINT", "SIGINT", "pass", 130, "ended by Ctrl-C"),
+        ("SIGINT", "SIGINT", "os.kill(os.getpid(), signal.SIGINT)", 130, "ended by Ctrl-C"),
+        ("SIGTERM", "SIGINT", "pass", 143, "ended by SIGTERM"),
+        ("SIGHUP", "SIGHUP", "pass", 129, "ended by SIGHUP"),
+    ],
+)
+def test_signals_while_a_command_tidies_up_are_one_line(
+    first: str, second: str, last: str, code: int, said: str
+) -> None:
+    script = TIDY.format(first=first, second=second, last=last)
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=LIMIT_S, check=False)
+    assert (done.returncode, done.stderr) == (code, f"tasksprint: {said}\n")

@@ -22,6 +22,8 @@ from typing import Any
 from tasksprint.cli.commands import Failure
 
 STALL_S = 10.0
+ENDED_BY: dict[int, str] = {signal.SIGINT: "Ctrl-C", signal.SIGTERM: "SIGTERM", signal.SIGHUP: "SIGHUP"}
+
 
 def raise_files_limit(most: int) -> None:
     """More open files, as far as the system lets us: links of strangers must not take those that work needs."""
@@ -71,30 +73,34 @@ def show_stalls(loop: asyncio.AbstractEventLoop, after_s: float = STALL_S) -> No
 def ends_in_a_line(
     function: Callable[..., Coroutine[Any, Any, None]],
 ) -> Callable[..., Coroutine[Any, Any, None]]:
-    """For a command's whole work: SIGTERM cancels it as Ctrl-C does, and both are told when it has tidied up."""
+    """For a command's whole work: a signal cancels it, and when it has tidied up, a Failure says which.
+
+    The loop hears Ctrl-C too, so that no second one lands in the middle of anything: it cancels what is waited for
+    while tidying up, and the line that is said in the end is one, whoever asked how often.
+    """
 
     @functools.wraps(function)
     async def wrapped(*arguments: Any, **options: Any) -> None:
         loop, task = asyncio.get_running_loop(), asyncio.current_task()
         assert task is not None
-        terminated = asyncio.Event()
+        heard: list[int] = []
 
-        def terminate() -> None:
-            terminated.set()
+        def end(number: int) -> None:
+            heard.append(number)
             task.cancel()
 
-        loop.add_signal_handler(signal.SIGTERM, terminate)
+        numbers = [number for number in ENDED_BY if signal.getsignal(number) is not signal.SIG_IGN]  # as nohup has it
+        for number in numbers:
+            loop.add_signal_handler(number, end, number)
         try:
             await function(*arguments, **options)
         except asyncio.CancelledError:
-            if terminated.is_set():
-                raise Failure("ended by SIGTERM", 143) from None
-            if task.cancelling() == 1:
-                raise Failure("ended by Ctrl-C", 130) from None
-            with contextlib.suppress(OSError):  # a second one: the loop itself is being closed, and hears no Failure
-                print("tasksprint: ended by Ctrl-C", file=sys.stderr, flush=True)
-            raise
+            if not heard:
+                raise
+            raise Failure(f"ended by {ENDED_BY[heard[0]]}", 128 + heard[0]) from None
         finally:
-            loop.remove_signal_handler(signal.SIGTERM)
+            if not heard:  # else more of them change nothing until the loop is closed
+                for number in numbers:
+                    loop.remove_signal_handler(number)
 
     return wrapped
