@@ -218,7 +218,7 @@ def test_status_requests_are_checked() -> None:
     assert json.loads(ask("jobs")[1])[0]["job"] == JOB_ID
     assert json.loads(ask(f"job:{JOB_ID}")[1])["started"] == 1
     assert "task 1 (t)" in json.loads(ask(f"why:{JOB_ID}:1")[1])
-    for nonsense in ("", "x", "job", "why", f"why:{JOB_ID}", f"why:{JOB_ID}:", f"why:{JOB_ID}:x", f"why:{JOB_ID}:²"):
+    for nonsense in ("", "x", "job", "why", "why:", f"why:{JOB_ID}:", f"why:{JOB_ID}:x", f"why:{JOB_ID}:²"):
         error, data = ask(nonsense)
         assert error and not data, nonsense
     assert "no job" in ask(f"job:{'u' * 32}")[0]

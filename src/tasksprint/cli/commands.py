@@ -17,7 +17,7 @@ COMMANDS = {
     "status": ("inspect_jobs", "status", "The cluster, its clients and its jobs; or one job."),
     "logs": ("inspect_jobs", "logs", "What a job's scheduler and nodes have printed."),
     "cancel": ("inspect_jobs", "cancel", "End a job."),
-    "why": ("inspect_jobs", "why", "Why a task is waiting."),
+    "why": ("inspect_jobs", "why", "Why a task, or a job as a whole, is waiting."),
     "sim": ("simulate", "sim", "Simulate whole clusters, with faults, from seeds."),
     "bench": ("bench", "bench", "Measure this machine: tasks, miner, genome."),
     "check-node": ("check", "check_node", "Try a node program against the protocol."),

@@ -237,16 +237,16 @@ def cancel(job: str, coordinators: str, cluster: str, secret_file: Path, timeout
 
 @click.command()
 @click.argument("job")
-@click.argument("task", type=click.IntRange(1))
+@click.argument("task", type=click.IntRange(1), required=False)
 @coordinators_option
 @cluster_option
 @secret_option
 @timeout_option(PATIENCE_S)
-def why(job: str, task: int, coordinators: str, cluster: str, secret_file: Path, timeout_s: float) -> None:
-    """What a task is waiting for, in one sentence."""
+def why(job: str, task: int | None, coordinators: str, cluster: str, secret_file: Path, timeout_s: float) -> None:
+    """What a task, or the job as a whole, is waiting for, in one sentence."""
     job_id = parse_job_id(job)
 
     async def work(asking: Any) -> None:
-        click.echo(await asked(asking, f"why:{job_id}:{task}"))
+        click.echo(await asked(asking, f"why:{job_id}" if task is None else f"why:{job_id}:{task}"))
 
     with_cluster(coordinators, cluster, secret_file, timeout_s, work)

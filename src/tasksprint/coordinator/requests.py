@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from tasksprint import limits
 from tasksprint.coordinator.progress import Progress, sentence
+from tasksprint.coordinator.whole_job import why_job
 from tasksprint.view import JobState, Machine
 from tasksprint.view.part import AnyChange, Assign
 from tasksprint.wire.messages import JobUpdate, Output, Registered, Unregistered, View
@@ -219,14 +220,16 @@ def status_answer(machine: Machine, coordinator: dict[str, object], what: str, p
         return "", json.dumps({"coordinator": coordinator, **machine.status_cluster()}).encode()
     if kind == "jobs":
         return "", json.dumps(machine.status_jobs()).encode()
-    job_id, _, task = rest.partition(":")
+    job_id, of_task, task = rest.partition(":")
     number = machine.job_number(job_id)
-    if kind not in ("job", "why") or (kind == "why" and not task.isdecimal()):
+    if kind not in ("job", "why") or not job_id or (kind == "why" and of_task and not task.isdecimal()):
         return f"unknown status request {what!r}", b""
     job = machine.job(number) if number is not None else None
     if number is None or job is None:
         return no_such_job(machine, job_id), b""
     if kind == "job":
         return "", json.dumps({**machine.status_job(number), "running": progress.rows(job)}).encode()
+    if not of_task:
+        return "", json.dumps(why_job(machine, job, progress)).encode()
     why = machine.why(number, int(task)) + sentence(progress.rows(job, int(task)))
     return "", json.dumps(why).encode()

@@ -1,4 +1,6 @@
-"""The only room that opens files of ours: what must outlive a process, and what does not fit into memory.
+"""What must outlive a process, and what does not fit into memory.
+
+Other rooms open files, too, of which less is promised after a crash: logs, traces, what was fetched, a picture.
 
 - `Journal`: a replica's durable records and snapshots.  `on_durable(write)` means: on the disk, whatever happens next.
 - `MemoryJournal`: the same promise on a simulated disk that can crash, for the simulator.

@@ -162,7 +162,7 @@ class CollectedRequest(WireMessage, tag="collected", frozen=True, gc=False):
 
 class StatusRequest(WireMessage, tag="status", frozen=True, gc=False):
     request: int
-    what: str  # "cluster" | "jobs" | "job:<id>" | "why:<id>:<task>" | "self" (this coordinator alone, leader or not)
+    what: str  # "cluster" | "jobs" | "job:<id>" | "why:<id>" | "why:<id>:<task>" | "self" (this one, leader or not)
 
 
 class SchedulerLog(WireMessage, tag="scheduler_log", frozen=True, gc=False):
