@@ -56,6 +56,6 @@ def test_a_finishing_job_names_the_output_that_is_missing() -> None:
     stage.decide(number, Finish(b"{}", [(1, "out"), (2, "out")]))
     assert why(stage).startswith("job job is finishing: 1 of 2 outputs are missing, first 'out'; task 2 (work) is at")
     client.done(2)
-    assert why(stage) == "job job is finishing: all 2 outputs are there, and wait to be brought: `submit --job job`"
+    assert why(stage) == "job job is finishing: its 2 outputs are there, to be brought by `submit --job job`"
     stage.apply(CancelJob("job"))
     assert why(stage) == "job job is cancelled: it was cancelled"

@@ -5,7 +5,7 @@ A client goes on trying for as long as it lives; whoever started it must not hav
 
 from __future__ import annotations
 
-SAID_AFTER_MS = 2_000  # the coordinators of a cluster that starts, or elects, need a moment
+SAID_AFTER_MS = 5_000  # the coordinators of a cluster that starts, or elects, or has a slow disk, need a moment
 SAID_MAX = 100  # different reasons in one wait; a stranger on a port may think of many
 
 

@@ -21,7 +21,8 @@ def _outputs(machine: Machine, job: JobState, progress: Progress) -> str:
     rows = machine.outputs(job.number)
     missing = [(task, key) for task, key, _, holders in rows if not holders]
     if not missing:
-        return f"all {len(rows)} outputs are there, and wait to be brought: `submit --job {job.job_id}`"
+        what = "its answer is" if not rows else "its output is" if len(rows) == 1 else f"its {len(rows)} outputs are"
+        return f"{what} there, to be brought by `submit --job {job.job_id}`"
     task, key = missing[0]
     return f"{len(missing)} of {len(rows)} outputs are missing, first {key!r}; {_task(machine, job, task, progress)}"
 
