@@ -237,7 +237,7 @@ class Agent:
                     self._waits.heard(now_ms)
         if not self.ready.done() and self.core.session.incarnation:
             self.ready.set_result(None)
-        self.soon()
+        self.turns.now()
 
     def _do_send(self, effect: effects.SendCoordinator) -> None:
         if self._link is not None:
@@ -345,7 +345,6 @@ class Agent:
         attempt_id = self._attempt(node, run)
         self._trace.add(self.loop.time(), "done", *attempt_id)
         self.core.node_done(node.number, attempt_id, self.now_ms())
-        self.soon()
         pieces: dict[str, Piece] = {}
         large: list[tuple[str, Path]] = []
         try:
@@ -360,8 +359,10 @@ class Agent:
                     pieces[key] = digest_file(path)
         except (ShelfError, OSError) as error:
             self.core.result_failed(attempt_id, str(error), self.now_ms())
+            self.soon()
             return
         if large:
+            self.soon()  # the node is free
             self._spawn(self._hash_large(attempt_id, pieces, large, done.read, run_us))
         else:
             self._made(attempt_id, pieces, done.read, run_us)
@@ -382,7 +383,7 @@ class Agent:
         size = sum(piece.size for piece in pieces.values())
         result = Result(result_digest(pieces), pieces, size, read, run_us)
         self.core.result_made(attempt_id, result, self.now_ms())
-        self.soon()
+        self.turns.now()
 
     def node_failed(self, node: NodeProcess, run: Run, kind: str, error: str) -> None:
         self._trace.add(self.loop.time(), "failed", *self._attempt(node, run), kind=kind)

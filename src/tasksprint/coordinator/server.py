@@ -155,7 +155,7 @@ class CoordinatorServer:
 
     def _durable(self, write: int) -> None:
         self.core.written(write, self.now_ms())
-        self._soon()
+        self.turns.now()
 
     def _disk_failed(self, error: Exception) -> None:
         self._end(f"the journal in {self.config.folder} cannot be written: {error}")
@@ -178,7 +178,7 @@ class CoordinatorServer:
         now_ms = self.now_ms()
         for payload in payloads:
             self.core.peer(source, wire.decode_peer(payload).messages, now_ms)
-        self._soon()
+        self.turns.now()
 
     def _do_send_peer(self, effect: effects.SendPeer) -> None:
         link = self._dialers[effect.to].link
@@ -208,7 +208,7 @@ class CoordinatorServer:
                 self._read_log(link, message)
             else:
                 self.core.message(link.data, message, now_ms)
-        self._soon()
+        self.turns.now()
 
     def _do_send(self, effect: effects.Send) -> None:
         link = self._links.get(effect.link)
@@ -279,7 +279,7 @@ class CoordinatorServer:
         if part.more:
             scheduler.pause()
         self.core.scheduler_answered(job, copy, part.answers, part.seq, part.more, self.now_ms())
-        self._soon()
+        self.turns.now()
 
     def scheduler_saved(self, scheduler: SchedulerProcess, saved: scheduler_talk.Saved) -> None:
         job, copy = self._copies[scheduler]

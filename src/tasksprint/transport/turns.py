@@ -12,10 +12,13 @@ believes that all it has asked for was done.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Protocol
 
 from tasksprint.transport.link import Link
+
+QUIET_S = 0.000_2  # a loop whose last turn is longer ago is quiet: the next one is not put off
 
 
 class Core(Protocol):
@@ -44,7 +47,9 @@ class Turns:
         self._performed = performed
         self._core: Core
         self._due = False
+        self._turning = False
         self._closed = False
+        self._ended_s = 0.0  # the last turn
         self._written: dict[Link, None] = {}  # links with something to send
         self._timer: asyncio.TimerHandle | None = None
         self._wake_ms = 0
@@ -57,10 +62,17 @@ class Turns:
         return int(self._loop.time() * 1000)
 
     def soon(self) -> None:
-        """There will be a turn."""
-        if not self._due:
+        """There will be a turn.  (A turn that goes on takes what it is told, too.)"""
+        if not self._due and not self._turning:
             self._due = True
             self._loop.call_soon(self._turn)
+
+    def now(self) -> None:
+        """As `soon`, from who has nothing more to tell: in a quiet loop there is nothing to gather, nor to wait for."""
+        if self._due or self._turning or time.monotonic() - self._ended_s < QUIET_S:
+            self.soon()
+        else:
+            self._turn()
 
     def send(self, link: Link, payload: bytes) -> None:
         """With everything else that this turn sends there."""
@@ -77,6 +89,14 @@ class Turns:
         self._due = False
         if self._closed:
             return
+        self._turning = True
+        try:
+            self._perform()
+        finally:
+            self._turning = False
+            self._ended_s = time.monotonic()
+
+    def _perform(self) -> None:
         now_ms = self.now_ms()
         core, performers = self._core, self._performers
         core.now_ms = now_ms
@@ -102,4 +122,4 @@ class Turns:
     def _wake(self) -> None:
         self._timer = None
         self._core.advance(self.now_ms())
-        self.soon()
+        self.now()
