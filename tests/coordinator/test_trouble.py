@@ -51,9 +51,8 @@ async def turned(server: CoordinatorServer, core: mock.Mock, times: int = 100) -
 
 
 def test_a_log_that_hangs_holds_up_no_turn(tmp_path: Path) -> None:
-    pipe = hung(tmp_path, "slow")
-
     async def story(server: CoordinatorServer, core: mock.Mock) -> None:
+        pipe = hung(tmp_path, "slow")
         server._job_ids[1] = "slow"
         server._log(1, "line\n")
         link = mock.Mock()
@@ -72,9 +71,8 @@ def test_a_log_that_hangs_holds_up_no_turn(tmp_path: Path) -> None:
 
 
 def test_a_scheduler_that_is_stopped_before_its_files_are_there_is_not_started(tmp_path: Path) -> None:
-    pipe = hung(tmp_path, "slow")
-
     async def story(server: CoordinatorServer, core: mock.Mock) -> None:
+        pipe = hung(tmp_path, "slow")
         server._job_ids[1] = "slow"
         server._log(1, "line\n")
         for copy in (1, 2):
