@@ -138,6 +138,9 @@ import asyncio, signal, os, sys
 from tasksprint.cli import commands, ending
 import uvloop
 
+signal.signal(signal.SIGINT, signal.default_int_handler)  # whatever shell started the tests in the background
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
+
 @ending.ends_in_a_line
 async def work():
     try:
