@@ -104,7 +104,7 @@ def with_scipy(method: str) -> Finder:
                     )
                     point = total.x
                 value = problem.compiled()(point[None])[0]
-                near = any(np.abs(point - other).max() < 1e-3 for other in found)
+                near = any(np.abs(point - other).max() < 1e-5 for other in found)
                 if (value**2).sum() <= 1e-12 and (point >= low).all() and (point <= high).all() and not near:
                     found.append(point)
         except Counted.Spent:
