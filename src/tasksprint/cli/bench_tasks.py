@@ -155,6 +155,15 @@ class Ours:
         times = {name: psutil.Process(child.pid).cpu_times() for name, child in children.items() if child is not None}
         return {name: each.user + each.system for name, each in times.items()}
 
+    def wake_ups(self) -> dict[str, float]:
+        """How often each process of the cluster has waited and was woken since it began (its loop, not its threads)."""
+        children = {name: member.child for name, member in self.cluster.members.items()}
+        return {
+            name: psutil.Process(child.pid).num_ctx_switches().voluntary
+            for name, child in children.items()
+            if child is not None
+        }
+
     async def close(self) -> None:
         self.fetcher.close()
         await self.asking.close()
@@ -186,9 +195,10 @@ async def _measure(place: Path, pool: multiprocessing.pool.Pool, rounds: int, co
         taken: dict[str, list[tuple[dict[str, Any], dict[str, Any]]]] = {shape: [] for shape in counts}
         for _ in range(rounds):
             for shape, count in counts.items():
-                before = ours.processor_s()
+                before, woken = ours.processor_s(), ours.wake_ups()
                 mine = await ours.job(shape, count)
                 mine["processor_s"] = {name: used - before[name] for name, used in ours.processor_s().items()}
+                mine["wake_ups"] = {name: times - woken[name] for name, times in ours.wake_ups().items()}
                 theirs = await asyncio.to_thread(pool_round, pool, shape, count)
                 taken[shape].append((mine, theirs))
         idle = await _idle()
@@ -209,16 +219,22 @@ def summary(shape: str, count: int, pairs: list[tuple[dict[str, Any], dict[str, 
     if shape in ("chain", "events"):
         row["step_ms"] = round(mine / count * 1e3, 3)
         row["pool_round_trips_a_step"] = round(mine / count / trip, 2)
-    spent = [m["processor_s"] for m, _ in pairs if "processor_s" in m]
-    if spent:  # a task, coordinators from the busiest (the leader) down, then the client
-        used = {name: round(statistics.median(one[name] for one in spent) / count * 1e6) for name in spent[0]}
-        coordinators = sorted((us for name, us in used.items() if name.startswith("coordinator")), reverse=True)
-        row["processor_us"] = {"coordinators": coordinators, "client": used["client-1"]}
+    for field, source, scale, digits in (("processor_us", "processor_s", 1e6, 0), ("wake_ups", "wake_ups", 1.0, 1)):
+        spent = [m[source] for m, _ in pairs if source in m]
+        if spent:  # a task, coordinators from the busiest (the leader) down, then the client
+            row[field] = by_process(spent, scale / count, digits)
     trips = sorted(t for m, _ in pairs for t in m["trips"])
     if trips:
         row["p50_ms"] = round(trips[len(trips) // 2] * 1e3, 3)
         row["p99_ms"] = round(trips[min(len(trips) - 1, len(trips) * 99 // 100)] * 1e3, 3)
     return row
+
+
+def by_process(spent: list[dict[str, float]], scale: float, digits: int) -> dict[str, Any]:
+    """Medians, scaled; coordinators from the busiest down: who leads differs from run to run."""
+    used = {name: round(statistics.median(one[name] for one in spent) * scale, digits or None) for name in spent[0]}
+    coordinators = sorted((each for name, each in used.items() if name.startswith("coordinator")), reverse=True)
+    return {"coordinators": coordinators, "client": used["client-1"]}
 
 
 async def _idle() -> dict[str, Any]:
@@ -265,6 +281,9 @@ def table(measured: dict[str, Any]) -> list[str]:
         if "processor_us" in row:
             coordinators = ", ".join(map(str, row["processor_us"]["coordinators"]))
             notes.append(f"processor µs a task: coordinators {coordinators}, client {row['processor_us']['client']}")
+        if "wake_ups" in row and "p50_ms" in row:
+            coordinators = ", ".join(map(str, row["wake_ups"]["coordinators"]))
+            notes.append(f"wake-ups a task: coordinators {coordinators}, client {row['wake_ups']['client']}")
         if "p50_ms" in row:
             notes.append(f"p50 {row['p50_ms']} ms, p99 {row['p99_ms']} ms")
         times = f"{row['count']:>8}{row['seconds']:>11.3f}s{row['pool_seconds']:>11.3f}s{row['ratio']:>11}"
