@@ -160,7 +160,7 @@ def program(**options):
         {last}
 
 commands.program.main = program
-commands.run_program()
+commands.run_program(ends_process=True)
 """
 
 

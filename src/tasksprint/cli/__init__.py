@@ -12,4 +12,4 @@ def main() -> None:
     """The `tasksprint` program."""
     from tasksprint.cli.commands import run_program
 
-    run_program()
+    run_program(ends_process=True)

@@ -91,15 +91,20 @@ def program() -> None:
     """Fault-tolerant distributed computation: you write a scheduler and a node, TaskSprint does the rest."""
 
 
-def run_program() -> None:
-    """Run the command of this process's arguments; one line for each error, no traceback."""
+def run_program(*, ends_process: bool = False) -> None:
+    """Run the command of this process's arguments; one line for each error, no traceback.
+
+    `ends_process`: nothing follows, so that one Ctrl-C more must not put a traceback behind the last line.
+    """
     try:
         try:
             code, said = _run()
         finally:
-            _not_to_be_interrupted()
+            if ends_process:
+                signal.signal(signal.SIGINT, signal.SIG_IGN)
     except (click.Abort, KeyboardInterrupt):
-        _not_to_be_interrupted()
+        if ends_process:
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
         code, said = 130, "ended by Ctrl-C"
     if said:
         print(f"tasksprint: {said}", file=sys.stderr)
@@ -120,8 +125,3 @@ def _run() -> tuple[int, str]:
     except BrokenPipeError:
         return 1, ""
     return code if isinstance(code, int) else 0, ""
-
-
-def _not_to_be_interrupted() -> None:
-    """The work is over: one Ctrl-C more must not put a traceback behind the last line."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
