@@ -91,6 +91,12 @@ class Field:
         assert child is not None
         return child.pid
 
+    async def replaced(self, name: str, pid: int) -> None:
+        """Until the member has a new process: a job may end sooner."""
+        async with asyncio.timeout(PATIENCE_S):
+            while self.pid(name) == pid:  # noqa: ASYNC110
+                await asyncio.sleep(0.01)  # a look now and then
+
     def shoot(self, name: str) -> int:
         """kill -9 of one process of the cluster (and not of its group)."""
         pid = self.pid(name)
