@@ -14,6 +14,7 @@ import click
 
 from tasksprint.cli.commands import Failure
 from tasksprint.cli.ending import ends_in_a_line
+from tasksprint.cli.run import cluster_options
 from tasksprint.cli.settings import Place
 
 READABLE = 0o077  # by anybody but the owner
@@ -39,23 +40,13 @@ READABLE = 0o077  # by anybody but the owner
     metavar="BITS",
     help="Search for hashes 2^BITS times rarer than the network asks for: regtest alone is too easy to see anything.",
 )
-@click.option("--replicas", type=click.Choice(["1", "3", "5"]), default="1", show_default=True, help="Coordinators.")
-@click.option("--clients", type=click.IntRange(1, 64), default=1, show_default=True, help="Clients on this machine.")
-@click.option(
-    "--slots", type=click.IntRange(1, 1024), help="Node processes at a time, for each client.  [default: one a core]"
-)
-@click.option(
-    "--data-dir", type=Place(file_okay=False), help="Keep journals, logs and results here."
-)
+@cluster_options
 def miner(
     rpc_url: str,
     rpc_cookie: Path | None,
     rpc_user: str | None,
     rpc_password_file: Path | None,
-    replicas: str,
-    clients: int,
-    slots: int | None,
-    data_dir: Path | None,
+    cluster: dict[str, Any],
     **options: Any,
 ) -> None:
     """Mine Bitcoin blocks with a full node's work, on a whole cluster made for it on this machine.
@@ -76,7 +67,6 @@ def miner(
         arguments = checked({**defaults(given["address"]), **given})
     except InputError as error:
         raise Failure(str(error), 2) from None
-    cluster = {"replicas": int(replicas), "clients": clients, "slots": slots, "data_dir": data_dir}
     uvloop.run(mine(arguments, where, cluster))
 
 

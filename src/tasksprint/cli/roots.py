@@ -14,7 +14,7 @@ from typing import Any
 import click
 
 from tasksprint.cli.commands import Failure
-from tasksprint.cli.run import cluster_options, run_job
+from tasksprint.cli.run import cluster_options, run_job, trace_option
 from tasksprint.cli.settings import Place
 
 LISTEN_S = 0.2
@@ -54,17 +54,15 @@ def search_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 @click.command(name="run roots", context_settings={"ignore_unknown_options": True, "help_option_names": ["--help"]})
 @search_options
+@trace_option
 @cluster_options
 def roots(
     formulas: tuple[str, ...],
     no_polish: bool,
     output: Path | None,
     plot: Path | None,
-    replicas: str,
-    clients: int,
-    slots: int | None,
     trace: Path | None,
-    data_dir: Path | None,
+    cluster: dict[str, Any],
     **given: Any,
 ) -> None:
     """Find all roots of a function, or of a system of equations, in a box.
@@ -85,7 +83,7 @@ def roots(
         check_place(path)
     if plot is not None:
         check_plots(plot)
-    options = {"replicas": int(replicas), "clients": clients, "slots": slots, "data_dir": data_dir, "trace": trace}
+    options = {**cluster, "trace": trace}
     uvloop.run(run_job(job, options, lambda outcome, seconds: finish(outcome, seconds, output, plot), listen))
 
 

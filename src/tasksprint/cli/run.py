@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import json
 import time
 from collections.abc import Awaitable, Callable
@@ -46,16 +47,24 @@ def job_options(command: _Command) -> _Command:
     return command
 
 
-def cluster_options(command: _Command) -> _Command:
-    """The cluster that is made for a job."""
+trace_option = click.option(
+    "--trace",
+    type=Place(dir_okay=False),
+    help="Write what happens to tasks here, as JSON lines.",
+)
+
+
+def cluster_options(command: Callable[..., None]) -> Callable[..., None]:
+    """The cluster that is made for a job: the command gets these options as one, `cluster`, for LocalCluster."""
+
+    @functools.wraps(command)
+    def gathered(*, replicas: str, clients: int, slots: int | None, data_dir: Path | None, **others: Any) -> None:
+        cluster = {"replicas": int(replicas), "clients": clients, "slots": slots, "data_dir": data_dir}
+        command(cluster=cluster, **others)
+
     for option in (
         click.option(
             "--data-dir", type=Place(file_okay=False), help="Keep journals, logs and results here."
-        ),
-        click.option(
-            "--trace",
-            type=Place(dir_okay=False),
-            help="Write what happens to tasks here, as JSON lines.",
         ),
         click.option(
             "--slots",
@@ -69,12 +78,13 @@ def cluster_options(command: _Command) -> _Command:
             "--replicas", type=click.Choice(["1", "3", "5"]), default="1", show_default=True, help="Coordinators."
         ),
     ):
-        command = option(command)
-    return command
+        gathered = option(gathered)
+    return gathered
 
 
 @click.command()
 @job_options
+@trace_option
 @cluster_options
 def run(
     what: str | None,
@@ -85,11 +95,8 @@ def run(
     args: str | None,
     seed: int,
     output: Path | None,
-    replicas: str,
-    clients: int,
-    slots: int | None,
     trace: Path | None,
-    data_dir: Path | None,
+    cluster: dict[str, Any],
 ) -> None:
     """Run a job on a whole cluster made for it on this machine.
 
@@ -107,7 +114,7 @@ def run(
 
     job = resolve(what, words, scheduler=scheduler, node=node, files=files, args=args, seed=seed)
     target = output_folder(job, output)
-    options = {"replicas": int(replicas), "clients": clients, "slots": slots, "data_dir": data_dir, "trace": trace}
+    options = {**cluster, "trace": trace}
     uvloop.run(run_job(job, options, lambda outcome, seconds: finish(job, outcome, target, seconds)))
 
 
