@@ -1,4 +1,4 @@
-"""A whole client in the simulated world: its core, its scripted nodes, its shelf, its links.
+"""A whole client in the simulated world: its core, its nodes, its shelf, its links.
 
 A crash takes the nodes and whatever was under way; the results on the shelf come back with the next start,
 or do not.
@@ -14,8 +14,9 @@ from tasksprint.client.core import Client
 from tasksprint.sim.fetching import Fetcher
 from tasksprint.sim.network import Session
 from tasksprint.sim.nodes import NodeProcess
+from tasksprint.sim.programs import value_piece
 from tasksprint.sim.world import MS_US, SECOND_US, Process
-from tasksprint.storage.shelf import piece_digest, result_digest
+from tasksprint.storage.shelf import result_digest
 from tasksprint.view.operations import Held
 from tasksprint.wire import messages as wire
 from tasksprint.wire.results import Piece, Result
@@ -24,15 +25,6 @@ if TYPE_CHECKING:
     from tasksprint.sim.cluster import Cluster
 
 ShelfId = tuple[str, int, int]  # (job id, task, attempt)
-
-
-def piece_of(value: bytes) -> Piece:
-    return Piece(len(value), piece_digest(value), False, value)
-
-
-def result_of(values: dict[str, bytes], run_us: int) -> Result:
-    pieces = {key: piece_of(value) for key, value in values.items()}
-    return Result(result_digest(pieces), pieces, sum(map(len, values.values())), 0, run_us)
 
 
 class ClientHost(Process):
@@ -204,9 +196,10 @@ class ClientHost(Process):
             del self._fetcher_sessions[link]
             self.core.fetch_stopped(link, None)
 
-    def made(self, attempt_id: tuple[int, int, int], values: dict[str, bytes], run_us: int) -> None:
+    def made(self, attempt_id: tuple[int, int, int], pieces: dict[str, Piece], run_us: int) -> None:
         """The files of a result are hashed."""
-        self.core.result_made(attempt_id, result_of(values, run_us), self.now_ms())
+        size = sum(piece.size for piece in pieces.values())
+        self.core.result_made(attempt_id, Result(result_digest(pieces), pieces, size, 0, run_us), self.now_ms())
 
     # --- pieces ----------------------------------------------------------------------------------------
 
@@ -226,7 +219,8 @@ class ClientHost(Process):
         def done(piece: wire.Piece) -> None:
             self._fetching.pop(piece_id, None)
             self.world.counters.hit("piece fetched")
-            self.core.fetched_piece(piece_id, piece.result_digest, piece_of(piece.data), self.now_ms())
+            fetched = value_piece(piece.data, is_file=piece.is_file)
+            self.core.fetched_piece(piece_id, piece.result_digest, fetched, self.now_ms())
 
         def failed(kind: str, reason: str) -> None:
             self._fetching.pop(piece_id, None)
@@ -244,7 +238,9 @@ class ClientHost(Process):
             session.send(self, wire.encode(wire.Gone(effect.request, effect.kind, effect.reason)))
             return
         piece = effect.piece
-        message = wire.Piece(effect.request, effect.result_digest, piece.digest, False, piece.size, piece.read())
+        message = wire.Piece(
+            effect.request, effect.result_digest, piece.digest, piece.is_file, piece.size, piece.read()
+        )  # fmt: skip
         session.send(self, wire.encode(message))
 
     def lose_result(self) -> None:

@@ -40,7 +40,8 @@ from tasksprint.sim.faults import Faults
 from tasksprint.sim.fetching import Supplier
 from tasksprint.sim.network import Network, Session
 from tasksprint.sim.patch import Patch
-from tasksprint.sim.scripts import SCRIPTS
+from tasksprint.sim.programs import Programs
+from tasksprint.sim.scripts import SCRIPTS, Scripted
 from tasksprint.sim.shrinking import shrink_cluster
 from tasksprint.sim.submitters import Plan, Submitter
 from tasksprint.sim.truth import Truth
@@ -76,18 +77,18 @@ class Cluster:
 
     def __init__(self, world: World):
         self.world = world
-        count = (3, 3, 3, 3, 5, 1)[world.between(0, 5)]
-        voters = tuple(range(1, count + 1))
+        voters = tuple(range(1, self._count_coordinators() + 1))
         self.truth = Truth(voters)
         self.digests = Digests()
-        self.watch = Watch([*cluster_checkers(), self.digests])
+        self.watch = Watch([*self._checkers(), self.digests])
         self.network = Network(world)
         self.shadow = Machine()
         self.coordinators = {voter: CoordinatorHost(self, voter) for voter in voters}
         self.addresses = {address(voter): host for voter, host in self.coordinators.items()}
         for host in self.coordinators.values():
             host.peers = dict(self.coordinators)
-        self.programs: dict[str, bytes] = {}
+        self.programs: Programs = Scripted()
+        self.packed: dict[str, bytes] = {}  # programs as files, by their hash
         self.suppliers: dict[str, Supplier] = {}
         self.clients: list[ClientHost] = []
         self.submitters: list[Submitter] = []
@@ -102,6 +103,28 @@ class Cluster:
         self._shadow_snapshots = world.between(0, 30)
         self._scheduler_crashes: dict[tuple[int, int], int] = {}
 
+    # --- what differs from world to world --------------------------------------------------------------
+
+    def _count_coordinators(self) -> int:
+        return (3, 3, 3, 3, 5, 1)[self.world.between(0, 5)]
+
+    def _checkers(self) -> list[Checker]:
+        return cluster_checkers()
+
+    def _populate(self) -> None:
+        """Clients, and the jobs that are submitted."""
+        world = self.world
+        for _ in range((1, 2, 2, 3, 3, 4)[world.between(0, 5)]):
+            self.add_client(start=False)
+        for number in range(world.between(1, 3)):
+            self._plan_job(number)
+
+    def _ended(self) -> bool:
+        return all(one.ended is not None for one in self.submitters)
+
+    def _await_ends(self) -> None:
+        self._until(self._ended, ENDS_US, "a job has not ended")
+
     # --- the run -------------------------------------------------------------------------------------
 
     def run(self) -> None:
@@ -112,10 +135,7 @@ class Cluster:
 
     def _run(self) -> None:
         world = self.world
-        for _ in range((1, 2, 2, 3, 3, 4)[world.between(0, 5)]):
-            self.add_client(start=False)
-        for number in range(world.between(1, 3)):
-            self._plan_job(number)
+        self._populate()
         self.faults.begin()
         self.client_faults.begin()
         for host in self.coordinators.values():
@@ -124,7 +144,7 @@ class Cluster:
             world.after(world.between(0, 2 * SECOND_US), self.client_faults.restart, client)
         world.run(SAFETY_US)
         healed = self._heal()
-        self._until(lambda: all(one.ended is not None for one in self.submitters), ENDS_US, "a job has not ended")
+        self._await_ends()
         self._until(lambda: self._converged(healed), CONVERGE_US, "the healed coordinators do not converge")
         self._wait(lambda: not leftovers(self), HEARD_US)
         for submitter in self.submitters:
@@ -135,7 +155,8 @@ class Cluster:
         self._count_view()
 
     def add_client(self, *, start: bool = True) -> None:
-        client = ClientHost(self, f"client {'abcdefgh'[len(self.clients)]}")
+        number = len(self.clients)
+        client = ClientHost(self, f"client {'abcdefgh'[number] if number < 8 else number + 1}")
         self.clients.append(client)
         self.faults.names.append(client.name)
         if start:
@@ -152,12 +173,16 @@ class Cluster:
         plan = Plan(script, args, world.between(0, 1 << 60), f"job-{number}-{world.between(0, 1 << 60):x}", cancel_us)
         if world.chance(300):
             plan.program = tuple(b"part %d of %s" % (part, plan.job_id.encode()) for part in range(world.between(1, 4)))
-            self.programs[plan.program_hash] = b"".join(plan.program)
-        submitter = Submitter(self, f"command {number}", plan)
+        world.counters.hit(f"job {script}")
+        self.add_submitter(plan, within_ms=8_000)
+
+    def add_submitter(self, plan: Plan, *, within_ms: int) -> None:
+        submitter = Submitter(self, f"command {len(self.submitters)}", plan)
         self.submitters.append(submitter)
         self.faults.names.append(submitter.name)
-        world.counters.hit(f"job {script}")
-        world.after(world.between(0, 8_000) * MS_US, submitter.start)
+        if plan.program:
+            self.packed[plan.program_hash] = b"".join(plan.program)
+        self.world.after(self.world.between(0, within_ms) * MS_US, submitter.start)
 
     # --- the end -------------------------------------------------------------------------------------
 
@@ -200,7 +225,7 @@ class Cluster:
             elif submitter.ended is None:
                 waits = [self.shadow.why(job.number, task) for task in list(job.open)[:3]]
                 parts.append(
-                    f"{submitter.name} ({submitter.plan.script}): {job.state}, {job.done} of {job.started} done,"
+                    f"{submitter.name} ({submitter.plan.name}): {job.state}, {job.done} of {job.started} done,"
                     f" event {job.decided} of {job.last_event} decided, generation {job.generation};"
                     f" {' / '.join(waits)}"
                 )
@@ -272,6 +297,9 @@ class Cluster:
     def _come_back(self, client: ClientHost) -> None:
         if not client.running:
             client.start()
+
+    def may_crash_node(self, assign: Assign) -> bool:
+        return self.world.chance(self.node_crash)
 
     def may_crash_scheduler(self, voter: int, job: int) -> bool:
         times = self._scheduler_crashes.get((voter, job), 0)

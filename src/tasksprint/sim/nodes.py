@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from tasksprint import limits
 from tasksprint.client.effects import Input
-from tasksprint.sim.scripts import NodeFailure, run_node
+from tasksprint.sim.programs import NodeFailure
 from tasksprint.sim.world import MS_US
 from tasksprint.view.part import Assign
 
@@ -28,6 +28,7 @@ class NodeProcess:
         self.ready = False
         self.queue: deque[tuple[Assign, list[Input]]] = deque()
         self._turn = 0  # a task that was cancelled ends nothing
+        self._program = host.cluster.programs.node(host)
         host.later(self.world.between(1, 60) * MS_US, self._ready)
 
     def _ready(self) -> None:
@@ -47,26 +48,23 @@ class NodeProcess:
     def _begin(self) -> None:
         self._turn += 1
         if self.queue:
-            self.host.later(self.world.exponential(self.host.mean_us), self._end, self._turn, self.world.now_us)
+            self.host.later(self._program.begin(*self.queue[0]), self._end, self._turn, self.world.now_us)
 
     def _end(self, turn: int, since_us: int) -> None:
         if not self.alive or turn != self._turn:
             return
-        if self.world.chance(self.host.cluster.node_crash):
+        if self.host.cluster.may_crash_node(self.queue[0][0]):
             self._crash()
             return
         assign, inputs = self.queue.popleft()
         host, attempt_id = self.host, name_of(assign)
         try:
-            values = run_node(
-                assign.name, assign.args, [one.piece.read() for one in inputs], assign.seed,
-                lambda: self.world.between(0, 999),
-            )  # fmt: skip
+            pieces = self._program.end(assign, inputs)
         except NodeFailure as failure:
             host.core.node_failed(self.number, attempt_id, "error", str(failure), host.now_ms())
         else:
             host.core.node_done(self.number, attempt_id, host.now_ms())
-            host.later(self.world.between(0, 2_000), host.made, attempt_id, values, self.world.now_us - since_us)
+            host.later(self.world.between(0, 2_000), host.made, attempt_id, pieces, self.world.now_us - since_us)
         self._begin()
 
     def _crash(self) -> None:

@@ -1,4 +1,4 @@
-"""Scheduler processes of one simulated coordinator: scripts that think for a while, answer in parts, crash.
+"""Scheduler processes of one simulated coordinator: they think for a while, answer in parts, crash.
 
 A copy also checks what it is fed: each event once, in order, and the same event as every other copy of
 the job was fed (promise 3).
@@ -12,7 +12,7 @@ import msgspec
 
 from tasksprint.codec import pack
 from tasksprint.coordinator import effects
-from tasksprint.sim.scripts import SCRIPTS, Script
+from tasksprint.sim.programs import SchedulerCopy, SchedulerFailure
 from tasksprint.sim.world import Violation
 from tasksprint.view import Event
 from tasksprint.view.operations import AnyAction
@@ -26,15 +26,14 @@ Answers = list[tuple[int, list[AnyAction]]]
 class SchedulerProcess:
     """One copy."""
 
-    def __init__(self, order: effects.StartScheduler, luck: int):
+    def __init__(self, order: effects.StartScheduler, program: SchedulerCopy):
         self.job, self.copy, self.job_id = order.job, order.copy, order.job_id
-        self.script: Script = SCRIPTS[order.spec.scheduler[0]]()
-        self.script.luck = luck
+        self.program = program
         self.last = 0
         self.rest: tuple[Answers, int] | None = None
         if order.state is not None:
             self.last, state = msgspec.msgpack.decode(order.state)
-            self.script.restore(state)
+            self.program.restore(state)
 
     def answer(self, events: list[Event]) -> Answers:
         answers: Answers = []
@@ -42,13 +41,14 @@ class SchedulerProcess:
             if event.seq != self.last + 1:
                 raise Violation("events", f"job {self.job} copy {self.copy}: event {event.seq} after {self.last}")
             self.last = event.seq
-            actions = self.script.on(event)
+            actions = self.program.on(event)
             if actions:
                 answers.append((event.seq, actions))
         return answers
 
-    def save(self) -> bytes:
-        return pack((self.last, self.script.save()))
+    def save(self) -> bytes | None:
+        state = self.program.save()
+        return None if state is None else pack((self.last, state))
 
 
 class SchedulerHost:
@@ -75,11 +75,19 @@ class SchedulerHost:
                     del self.processes[effect.job]
 
     def _start(self, order: effects.StartScheduler) -> None:
-        wanted = self.host.cluster.programs.get(order.spec.program)
+        wanted = self.host.cluster.packed.get(order.spec.program)
         if order.program != wanted:
             raise Violation("programs", f"job {order.job}: its scheduler starts with {order.program!r}, not {wanted!r}")
-        self.processes[order.job] = SchedulerProcess(order, self.world.between(0, 999))
+        try:
+            program = self.host.cluster.programs.scheduler(order.spec, self.world.between(0, 999))
+        except SchedulerFailure as failure:
+            self.host.later(0, self._say_failed, order.job, order.copy, failure)
+            return
+        self.processes[order.job] = SchedulerProcess(order, program)
         self._later(order.job, order.copy, self._ready)
+
+    def _say_failed(self, job: int, copy: int, failure: SchedulerFailure) -> None:
+        self.host.core.scheduler_failed(job, copy, str(failure), nonsense=failure.nonsense, now_ms=self.host.now_ms())
 
     def _later(self, job: int, copy: int, then: object, *arguments: object) -> None:
         think_us = self.host.cluster.think_us
@@ -92,10 +100,10 @@ class SchedulerHost:
             then(process, *arguments)
 
     def _ready(self, process: SchedulerProcess) -> None:
-        script = process.script
+        program = process.program
         now = self.host.now_ms()
         self.host.core.scheduler_ready(
-            process.job, process.copy, ordered=script.ordered, can_save=script.can_save, now_ms=now
+            process.job, process.copy, ordered=program.ordered, can_save=program.can_save, now_ms=now
         )
 
     def _fed(self, process: SchedulerProcess, events: list[Event]) -> None:
@@ -103,8 +111,13 @@ class SchedulerHost:
             self.host.cluster.fed(process.job, event)
         if events[0].seq > 1 and self.world.chance(self.host.cluster.scheduler_crash) and self.crash(process):
             return
-        answers = process.answer(events)
-        self._say(process, answers, events[-1].seq)
+        try:
+            answers = process.answer(events)
+        except SchedulerFailure as failure:
+            del self.processes[process.job]
+            self._say_failed(process.job, process.copy, failure)
+        else:
+            self._say(process, answers, events[-1].seq)
 
     def _say(self, process: SchedulerProcess, answers: Answers, seq: int) -> None:
         """Answer whole, or a first part now and the rest after `resume`."""
@@ -142,7 +155,5 @@ class SchedulerHost:
             return False
         del self.processes[process.job]
         self.world.counters.hit("scheduler crashed")
-        self.host.core.scheduler_failed(
-            process.job, process.copy, "it was shot", nonsense=False, now_ms=self.host.now_ms()
-        )
+        self._say_failed(process.job, process.copy, SchedulerFailure("it was shot"))
         return True

@@ -12,10 +12,17 @@ import hashlib
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from tasksprint.codec import seed64
-from tasksprint.view.operations import AnyAction, Fail, Finish, KillTask, Release, SetTimer, StartTask
+from tasksprint.sim.programs import NodeFailure, value_piece
+from tasksprint.view.operations import AnyAction, Fail, Finish, JobSpec, KillTask, Release, SetTimer, StartTask
+from tasksprint.wire.results import Piece
+
+if TYPE_CHECKING:
+    from tasksprint.client.effects import Input
+    from tasksprint.sim.clients import ClientHost
+    from tasksprint.view.part import Assign
 
 
 class Happening(Protocol):
@@ -40,10 +47,6 @@ def text(value: Any) -> bytes:
 
 
 # --- nodes -------------------------------------------------------------------------------------------
-
-
-class NodeFailure(Exception):
-    """The scripted node fails this try."""
 
 
 def work(name: str, args: bytes, inputs: Sequence[bytes], seed: int) -> int:
@@ -305,6 +308,36 @@ SCRIPTS: dict[str, type[Script]] = {
     "aside": Aside,
     "hopeless": Hopeless,
 }
+
+
+# --- as programs of the world ---------------------------------------------------------------------------
+
+
+class ScriptedNode:
+    """Takes as long as its client's nodes usually do."""
+
+    def __init__(self, host: ClientHost):
+        self.host = host
+
+    def begin(self, assign: Assign, inputs: Sequence[Input]) -> int:
+        return self.host.world.exponential(self.host.mean_us)
+
+    def end(self, assign: Assign, inputs: Sequence[Input]) -> dict[str, Piece]:
+        given = [one.piece.read() for one in inputs]
+        values = run_node(assign.name, assign.args, given, assign.seed, lambda: self.host.world.between(0, 999))
+        return {key: value_piece(value) for key, value in values.items()}
+
+
+class Scripted:
+    """The programs of a world whose jobs are scripts: a job's scheduler command is the script's name."""
+
+    def scheduler(self, spec: JobSpec, luck: int) -> Script:
+        script = SCRIPTS[spec.scheduler[0]]()
+        script.luck = luck
+        return script
+
+    def node(self, host: ClientHost) -> ScriptedNode:
+        return ScriptedNode(host)
 
 
 # --- the undisturbed run -----------------------------------------------------------------------------

@@ -21,9 +21,9 @@ ANSWER_US = 1_500 * MS_US  # then another coordinator is tried
 
 @dataclass(slots=True)
 class Plan:
-    """The job that a submitter asks for."""
+    """The job that a submitter asks for: a script."""
 
-    script: str
+    name: str
     args: Any
     seed: int
     job_id: str
@@ -34,6 +34,14 @@ class Plan:
     def program_hash(self) -> str:
         return hashlib.sha256(b"".join(self.program)).hexdigest() if self.program else ""
 
+    @property
+    def spec(self) -> JobSpec:
+        return JobSpec(self.name, [self.name], ["node"], text(self.args), self.seed, self.program_hash)
+
+    def expected(self) -> Answer | None:
+        """What it must answer; None: that is not known."""
+        return undisturbed(self.name, self.args, self.seed) if SCRIPTS[self.name].repeatable else None
+
 
 class Submitter(Process):
     """Ends in `ended`: the state, the values and the outputs that the job was seen to have."""
@@ -42,7 +50,7 @@ class Submitter(Process):
         super().__init__(cluster.world, name)
         self.cluster = cluster
         self.plan = plan
-        self.expected: Answer = undisturbed(plan.script, plan.args, plan.seed)
+        self.expected = plan.expected()
         self.ended: wire.JobUpdate | None = None
         self.values = b""
         self.outputs: dict[tuple[int, str], bytes] = {}
@@ -124,10 +132,9 @@ class Submitter(Process):
             data = plan.program[part]
             self._ask("program", wire.PutProgram(self._number(), plan.program_hash, part, parts, data))
             return
-        spec = JobSpec(plan.script, [plan.script], ["node"], text(plan.args), plan.seed, plan.program_hash)
         times = 2 if self.world.chance(200) else 1  # said twice, it is still one job
         for _ in range(times):
-            self._ask("submit", wire.SubmitJob(self._number(), plan.job_id, spec))
+            self._ask("submit", wire.SubmitJob(self._number(), plan.job_id, plan.spec))
 
     def _watch(self) -> None:
         if self.cancelled:
@@ -236,21 +243,21 @@ class Submitter(Process):
 
     def judge(self) -> None:
         """Promise 6: the answer is the undisturbed one, byte for byte."""
-        ended = self.ended
+        ended, expected = self.ended, self.expected
         if ended is None:
-            raise Violation("answer", f"{self.name} ({self.plan.script}) has not ended")
+            raise Violation("answer", f"{self.name} ({self.plan.name}) has not ended")
         if ended.state == "cancelled":
             if not self.cancelled:
                 raise Violation("answer", f"{self.name}: cancelled, and nobody asked for it")
             return
-        if not SCRIPTS[self.plan.script].repeatable:
+        if expected is None:
             return
-        if ended.state != self.expected.state:
-            raise Violation("answer", f"{self.name} ({self.plan.script}) ended {ended.state}: {ended.error[:500]}")
-        if ended.state == "done" and self.values != self.expected.values:
+        if ended.state != expected.state:
+            raise Violation("answer", f"{self.name} ({self.plan.name}) ended {ended.state}: {ended.error[:500]}")
+        if ended.state == "done" and self.values != expected.values:
             raise Violation(
-                "answer", f"{self.name} ({self.plan.script}): {self.values[:300]!r}, not {self.expected.values[:300]!r}"
+                "answer", f"{self.name} ({self.plan.name}): {self.values[:300]!r}, not {expected.values[:300]!r}"
             )
         for name, piece in self.outputs.items():
-            if piece != self.expected.outputs[name]:
+            if piece != expected.outputs[name]:
                 raise Violation("answer", f"{self.name}: output {name} is {piece[:100]!r}")
