@@ -235,3 +235,36 @@ def test_all_three_start_again_from_their_disks() -> None:
     trio.later(300)
     assert (trio.job(leader).started, trio.job(leader).done) == (2, 1)
     trio.agree()
+
+
+def ticks(trio: Trio, ms: int) -> int:
+    """How many the leader logs in so long."""
+    leader = trio.leader()
+    before = leader.machine.index
+    trio.later(ms)
+    return leader.machine.index - before
+
+
+def test_time_moves_in_longer_steps_while_nothing_happens_but_it_moves_as_far() -> None:
+    trio = Trio(two_steps)
+    machine = trio.leader().machine
+    trio.later(1_000)
+    began = machine.time_ms
+    assert ticks(trio, 4_000) in (19, 20, 21)
+    assert 3_800 <= machine.time_ms - began <= 4_200
+
+
+def test_a_timer_is_not_kept_waiting_by_an_idle_log() -> None:
+    def timed(id: int, event: Event) -> list[AnyAction]:
+        if event.kind == "init":
+            return [StartTask(1, "t", b"{}"), SetTimer("first", 1_050)]
+        return [SetTimer("again", 90)] if event.name in ("first", "again") else []
+
+    trio = Trio(timed)
+    leader = trio.leader()
+    trio.later(1_000)
+    trio.submit(leader)
+    trio.later(1_300)
+    decided = trio.job(leader).decided
+    trio.later(1_000)
+    assert trio.job(leader).decided - decided >= 8

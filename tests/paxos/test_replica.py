@@ -279,6 +279,40 @@ def test_large_entries_are_limited_by_their_weight() -> None:
     assert sizes == [2 << 20] * 4
 
 
+def test_no_heartbeat_while_everybody_accepts_everything() -> None:
+    one = leading()
+    one.step(3, said.Promise(1, one.ballot, said.ZERO, 0, 0, 0, []), 0)
+    one.timing = Timing(heartbeat_ms=100, election_ms=500)
+    now = one.next_wake()
+    one.tick(now)
+    done(one)
+    for _ in range(10):
+        now += 99
+        one.tick(now)
+        one.propose(b"a")
+        output = done(one)
+        assert [type(message) for _, message, _ in output.messages] == [said.Accept, said.Accept]
+        for follower in (2, 3):
+            one.step(follower, said.Accepted(1, one.ballot, one.length), now)
+        assert one.next_wake() == now + 125
+    one.tick(now + 125)
+    assert one.is_leader, "acceptances are answers"
+    assert isinstance(said_to(done(one), 3)[-1], said.Heartbeat)
+
+
+def test_one_that_lacks_something_is_asked_for_it_by_heartbeats() -> None:
+    one = leading()
+    one.step(3, said.Promise(1, one.ballot, said.ZERO, 0, 0, 0, []), 0)
+    done(one)
+    start, beats = one.next_wake() - TIMING.heartbeat_ms, 0
+    for now in range(start + 8, start + 60, 8):
+        one.tick(now)
+        one.propose(b"a")
+        beats += any(isinstance(message, said.Heartbeat) for _, message, _ in done(one).messages)
+        one.step(2, said.Accepted(1, one.ballot, one.length), now)
+    assert beats >= 3
+
+
 def test_without_answers_it_steps_down_and_says_so() -> None:
     one = leading()
     done(one)

@@ -17,8 +17,9 @@ there is what we proposed; when we lose the lead, whoever waits is told to ask t
 
 Only a leader whose own Begin is applied serves anybody: by then it has applied all that was acknowledged before.
 
-A follower applies what is decided a little later, many entries at a time (`_behind`): nobody waits for it, while the
-leader does wait for the next acceptance.  Whoever leads applies at once, and first what it is behind.
+A follower applies what is decided a little later, many entries at a time (`_behind`), when something else wakes it:
+nobody waits for it, while the leader does wait for the next acceptance.  Whoever leads applies at once, and first
+what it is behind.
 """
 
 from __future__ import annotations
@@ -143,7 +144,7 @@ class Coordinator:
         if self._pending.waiting:
             wake = min(wake, self._pending.since_ms + limits.GATHER_MS)
         if self._behind:
-            wake = min(wake, self._apply_at)
+            wake = min(wake, self._apply_at + limits.FOLLOW_WAIT_MS)
         if self._unfed:
             wake = min(wake, self._feed_at)
         return wake
@@ -315,7 +316,7 @@ class Coordinator:
             self._offer(tick, self._ticked)
 
     def _ticked(self) -> None:
-        self._ticks.applied()
+        self._ticks.applied(self.machine)
         self.waiting.tell_moved(self.machine)
         for job in list(self.copies.copies):
             self.copies.propose(job, self.replica.ballot, idle=True)
@@ -387,6 +388,8 @@ class Coordinator:
             if callbacks:
                 for callback in callbacks:
                     callback()
+        if self.leading:
+            self._ticks.look(self.machine, self.now_ms)
         self._react(self.machine.take())
 
     def _react(self, changed: Changed) -> None:

@@ -83,7 +83,7 @@ class CoordinatorServer:
             effects.StopScheduler: self._do_stop_scheduler,
             effects.Halt: self._do_halt,
         }
-        self.turns = Turns(performers, self._append_writes)
+        self.turns = Turns(performers, self._after_round)
         self.now_ms, self._soon = self.turns.now_ms, self.turns.soon
 
     async def start(self) -> None:
@@ -113,7 +113,6 @@ class CoordinatorServer:
         gc.freeze()
         gc.disable()  # the view's records have no cycles; a full collection would stop the leader for too long
         self.turns.begin(self.core)
-        self._watch_disk()
         self.ready.set_result(None)
 
     async def close(self) -> None:
@@ -135,6 +134,11 @@ class CoordinatorServer:
 
     def _do_write(self, effect: effects.Write) -> None:
         self._writes.append(effect)
+
+    def _after_round(self) -> None:
+        self._append_writes()
+        if self.core.replica.is_leader:
+            self._watch_disk()
 
     def _append_writes(self) -> None:
         """What one turn writes is synced together; alone, the first would go at once and the others wait for it."""
@@ -161,11 +165,9 @@ class CoordinatorServer:
         self._end(f"the journal in {self.config.folder} cannot be written: {error}")
 
     def _watch_disk(self) -> None:
-        """Heartbeats never wait for the disk, so a leader with a slow one must find out by itself."""
+        """Heartbeats never wait for the disk, so a leader with a slow one must find out by itself, as it sends them."""
         if self.journal.oldest_unsynced_ms() > limits.ELECTION_MS // 2:
             self.core.slow_disk(self.now_ms())
-            self._soon()
-        self.loop.call_later(limits.HEARTBEAT_MS / 1000, self._watch_disk)
 
     # --- peers ----------------------------------------------------------------------------------------
 

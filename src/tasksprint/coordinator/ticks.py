@@ -1,8 +1,12 @@
-"""When the leader logs a tick, and whom it names: how the cluster's time moves.  Pure."""
+"""When the leader logs a tick, and whom it names: how the cluster's time moves.  Pure.
+
+A log that moves gets a tick every `every_ms`.  One that stands still, with no timer soon, has nothing that depends on
+the time but deaths and polls, which can wait a little longer: each tick wakes every coordinator and its disk.
+"""
 
 from __future__ import annotations
 
-from tasksprint.limits import TICK_STEP_MAX_MS
+from tasksprint.limits import TICK_STEP_MAX_MS, TICKS_SKIPPED
 from tasksprint.view import Machine
 from tasksprint.view.operations import Ballot, Tick
 
@@ -15,6 +19,7 @@ class Ticks:
         self.next_ms = 0
         self.heard: dict[str, None] = {}  # clients, since the last tick
         self._last_ms = now_ms
+        self._index = 0  # of the last tick that was applied
         self._in_flight = False
 
     def lead(self, now_ms: int) -> None:
@@ -31,7 +36,15 @@ class Ticks:
         self._last_ms = now_ms
         self._in_flight = True
         heard, self.heard = sorted(self.heard), {}
+        self.next_ms += TICKS_SKIPPED * self.every_ms
         return Tick(ballot, step, heard, machine.index, machine.digest)
 
-    def applied(self) -> None:
+    def applied(self, machine: Machine) -> None:
         self._in_flight = False
+        self._index = machine.index
+
+    def look(self, machine: Machine, now_ms: int) -> None:
+        """Entries were applied: is there something for which the next tick has to come in time?"""
+        idle_ms = (1 + TICKS_SKIPPED) * self.every_ms
+        if machine.index > self._index or machine.next_timer_ms() < idle_ms:
+            self.next_ms = min(self.next_ms, now_ms + self.every_ms)

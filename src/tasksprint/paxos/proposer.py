@@ -13,7 +13,8 @@ harm, and a message of its own for each decision would wake everybody once more.
 
 Everything is sent once, in a pipeline; nothing is waited for.  What got lost is found at the heartbeats:
 the answer says what was received, and if that is less than what was sent before the heartbeat, sending
-goes back there.  A follower that sees a hole says so at once.
+goes back there.  A follower that sees a hole says so at once.  While everybody accepts everything there is nothing to
+find, and everybody has been heard: then no heartbeat is sent (`is_whole`).
 """
 
 from __future__ import annotations
@@ -204,8 +205,9 @@ class Proposer:
         """What was accepted in older ballots counts nothing in ours."""
         return 0
 
-    def on_accepted(self, source: int, message: Accepted) -> None:
+    def on_accepted(self, source: int, message: Accepted, now_ms: int) -> None:
         follower = self.followers[source]
+        follower.heard_ms = now_ms
         if message.length > follower.match:
             self._matched(follower, message.length)
             if message.length > follower.received:
@@ -370,6 +372,11 @@ class Proposer:
         return length == decided or (
             length - decided < SLOTS_IN_FLIGHT and acceptor.log.size(decided + 1, length) < UNANSWERED_BYTES
         )
+
+    def is_whole(self) -> bool:
+        """Everybody has accepted, durably, all that we have."""
+        length = self.acceptor.log.length
+        return all(follower.match == length for follower in self.followers.values())
 
     def has_quorum(self, since_ms: int) -> bool:
         """Enough followers answered at or after that time."""

@@ -343,7 +343,9 @@ class Replica:
 
     def _on_accepted(self, source: int, message: Accepted, now_ms: int) -> None:
         if self.role is LEADER and self.proposer is not None and message.ballot == self.ballot:
-            self.proposer.on_accepted(source, message)
+            self.proposer.on_accepted(source, message, now_ms)
+            if self.proposer.is_whole():  # as good as a heartbeat that all have answered
+                self._heartbeat_ms = now_ms + self.timing.heartbeat_ms * 5 // 4
 
     def _on_heartbeat_reply(self, source: int, message: HeartbeatReply, now_ms: int) -> None:
         if self.role is LEADER and self.proposer is not None and message.ballot == self.ballot:

@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 
 from tasksprint import codec
+from tasksprint.limits import FINISHING_MS
 from tasksprint.view import (
     attempts,
     clients,
@@ -145,6 +146,11 @@ class Machine:
 
     def job_number(self, job_id: str) -> int | None:
         return self.world.numbers.get(job_id)
+
+    def next_timer_ms(self) -> int:
+        """Until a timer may be due, of cluster time; FINISHING_MS when none is sooner."""
+        timers = self.world.timers
+        return min(FINISHING_MS, timers[0][0] - self.world.time_ms) if timers else FINISHING_MS
 
     def running_jobs(self) -> list[JobState]:
         return [job for job in self.world.jobs.values() if job.state == "running"]
