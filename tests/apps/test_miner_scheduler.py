@@ -2,106 +2,16 @@
 
 from __future__ import annotations
 
-import json
-from typing import Any
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.apps.miner_stage import ADDRESS, A, B, Stage, begun, work_on
 
 from tasksprint.apps.miner import scheduler as module
 from tasksprint.apps.miner.block import displayed, meets, target_of
 from tasksprint.apps.miner.block import double_sha256 as hashed
-from tasksprint.apps.miner.command import InputError, arguments, checked, defaults
+from tasksprint.apps.miner.command import InputError, arguments
 from tasksprint.apps.miner.ranges import NONCES, Ranges
-from tasksprint.apps.miner.scheduler import Mine
-from tasksprint.apps.miner.template import parse
-from tasksprint.apps.miner.work import work_of
-from tasksprint.sdk import saving
-from tasksprint.sdk.desk import Desk
-from tasksprint.sdk.scheduler import deliver
-
-ADDRESS = "bcrt1qqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqdku202"
-A, B, C = (f"{number:064x}" for number in (0xA, 0xB, 0xC))
-
-
-def work_on(previous: str, height: int = 10, **more: Any) -> dict[str, Any]:
-    answer = {
-        "version": 1,
-        "previousblockhash": previous,
-        "bits": "207fffff",
-        "height": height,
-        "curtime": 1_700_000_000,
-    }
-    answer |= {"coinbasevalue": 50, "transactions": [], "longpollid": f"after {previous}", "rules": []}
-    return {**work_of(parse(answer), b"\x51", b"hello", 0), "chain": "regtest", "transactions": 3, **more}
-
-
-class Stage:
-    """A scheduler, the tasks that are under way, and the Bitcoin node's part played by the test."""
-
-    def __init__(self, **options: Any) -> None:
-        self.seq = 0
-        self.time = 0
-        self.live: dict[int, dict[str, Any]] = {}
-        self.killed: list[int] = []
-        self.ended: dict[str, Any] = {}
-        self.timers: dict[str, float] = {}
-        self.scheduler: Any = Mine.__new__(Mine)
-        self.scheduler._sprint.desk = Desk(self.heard)
-        self.send("init", args=checked({**defaults(ADDRESS), "extranonce": 0, **options}))
-        self.send("client_joined", client="one")
-
-    def send(self, event: str, **fields: Any) -> None:
-        """One event; in between the scheduler is saved and comes back as another."""
-        self.seq += 1
-        deliver(self.scheduler, {"event": event, "seq": self.seq, "now": self.time, **fields})
-        self.scheduler._sprint.desk.answer(self.seq)
-        other: Any = Mine.__new__(Mine)
-        other._sprint.desk = Desk(self.heard)
-        saving.restore(other, json.loads(saving.save(self.scheduler)))
-        self.scheduler = other
-
-    def heard(self, text: str) -> None:
-        for answer in json.loads(text)["answers"]:
-            for action in answer.get("actions", ()):
-                self.act(action)
-
-    def act(self, action: dict[str, Any]) -> None:
-        kind = action["action"]
-        if kind == "start_task":
-            self.live[action["task"]] = action
-        elif kind == "kill_task":
-            del self.live[action["task"]]
-            self.killed.append(action["task"])
-        elif kind == "set_timer":
-            self.timers[action["name"]] = action["delay_s"]
-        elif kind in ("finish", "fail"):
-            self.ended = action
-
-    def tasks(self, name: str) -> list[int]:
-        return [number for number, task in self.live.items() if task["name"] == name]
-
-    def done(self, name: str, answer: Any, place: int = 0) -> None:
-        number = self.tasks(name)[place]
-        del self.live[number]
-        key = {"search": "found", "keep": "kept"}.get(name, "answer")
-        self.send("task_done", task=number, name=name, values={key: answer})
-
-    def found(self, hashes: int, *nonces: int, place: int = 0, node: str = "1", **more: Any) -> None:
-        hits = [{"nonce": nonce, "hash": "00"} for nonce in nonces]
-        about = {"kernel": "python", "client": "one", "node": node, "began": 0.0, "seconds": 1.0}
-        self.done("search", {"hits": hits, "hashes": hashes, **about, **more}, place)
-
-    def timer(self, name: str) -> None:
-        del self.timers[name]
-        self.send("timer", name=name)
-
-
-def begun(**options: Any) -> Stage:
-    stage = Stage(**options)
-    stage.done("template", {"work": work_on(A)})
-    return stage
 
 
 def test_work_brings_searches_a_watch_and_one_longpoll() -> None:
@@ -159,14 +69,38 @@ def test_a_submission_that_met_no_node_is_made_again() -> None:
     assert stage.ended["values"]["accepted"] == 1
 
 
-def test_a_submission_waits_for_the_tip_no_longer_than_it_is_of_use() -> None:
+def test_a_submission_that_met_no_node_is_made_again_on_a_new_tip_too() -> None:
+    """The node may have taken the block before it fell silent, and the new tip may be ours."""
     stage = begun()
     stage.found(5, 4)
+    first = stage.live[stage.tasks("submit")[0]]["args"]
     stage.done("submit", {"trouble": "nobody answers", "wait": True})
     stage.done("longpoll", {"work": work_on(B, 11)})
-    assert stage.scheduler.tally["stale"] == 1
     stage.timer("retry")
-    assert not stage.tasks("submit")
+    assert stage.live[stage.tasks("submit")[0]]["args"] == first
+    stage.done("submit", {"status": "accepted", "reason": "duplicate"})
+    assert (stage.scheduler.tally["accepted"], stage.scheduler.tally["stale"]) == (1, 0)
+    assert stage.scheduler.previous == B and stage.tasks("search"), "the work on the new tip goes on"
+
+
+@pytest.mark.parametrize("status", ["accepted", "stale", "rejected"])
+def test_a_hit_on_the_next_block_does_not_wait_for_the_verdict_on_the_last(status: str) -> None:
+    """The longpoll is often faster than the verdict: the node tells of the new tip first."""
+    stage = begun()
+    stage.found(5, 4)
+    stage.done("longpoll", {"work": work_on(B, 11)})
+    stage.found(5, 3)
+    assert len(stage.tasks("submit")) == 2
+    stage.found(5, 2)
+    assert len(stage.tasks("submit")) == 2, "a second one on the same tip does"
+    stage.done("submit", {"status": status, "reason": ""})
+    assert len(stage.tasks("submit")) == 1, "the verdict on the old block says nothing of the new one"
+    stage.done("submit", {"status": "rejected", "reason": ""})
+    assert len(stage.tasks("submit")) == 1
+    stage.done("submit", {"status": "rejected", "reason": ""})
+    tally = stage.scheduler.tally
+    assert tally["found"] == 3 == tally["accepted"] + tally["stale"] + tally["rejected"]
+    assert stage.tasks("search"), "work goes on"
 
 
 def test_a_new_tip_ends_everything_of_the_old_one() -> None:
@@ -225,6 +159,52 @@ def test_a_longpoll_that_brings_nothing_new_is_asked_again_in_a_second() -> None
     assert not stage.tasks("longpoll")
     stage.timer("second")
     assert len(stage.tasks("longpoll")) == 1
+
+
+def test_a_longpoll_that_was_given_up_is_asked_again_only_on_a_new_tip() -> None:
+    """Each holds a thread of the node until its tip changes, whether anybody listens or not; four are all of them."""
+    stage = begun()
+    stage.done("longpoll", {"silent": True})
+    assert stage.scheduler.tally["trouble"] == "", "a tip may stay for hours"
+    for second in range(40):
+        stage.time = 1000 * second
+        stage.timer("second")
+        if stage.tasks("template"):
+            stage.done("template", {"work": work_on(A, time=1_700_000_000 + second)})
+        assert not stage.tasks("longpoll") and len(stage.tasks("watch")) == 1
+    stage.done("watch", {"tip": B})
+    stage.done("template", {"work": work_on(B, 11)})
+    assert len(stage.tasks("longpoll")) == 1
+
+
+def test_longpolls_that_a_proxy_cuts_are_asked_again_once() -> None:
+    stage = begun()
+    asked = 0
+    for _ in range(10):
+        if stage.tasks("longpoll"):
+            asked += 1
+            stage.time += 60_000
+            stage.done("longpoll", {"trouble": "HTTP 504", "wait": True})
+            stage.timer("retry")
+        stage.timer("second")
+        if stage.tasks("template"):
+            stage.done("template", {"work": work_on(A, time=1_700_000_000 + stage.time // 1000)})
+    assert asked == module.GIVEN_UP_MAX
+    stage = begun()
+    for _ in range(10):  # a node that is gone holds nothing
+        stage.done("longpoll", {"trouble": "nobody is there", "wait": True})
+        stage.timer("retry")
+    assert len(stage.tasks("longpoll")) == 1
+
+
+def test_a_longpoll_for_a_tip_that_is_gone_ends() -> None:
+    """Some nodes never answer one: the next tip must not wait for the plain watch because of that."""
+    stage = begun()
+    (old,) = stage.tasks("longpoll")
+    stage.done("watch", {"tip": B})
+    stage.done("template", {"work": work_on(B, 11)})
+    assert old in stage.killed
+    assert stage.live[stage.tasks("longpoll")[0]]["args"]["longpoll"] == f"after {B}"
 
 
 def test_old_work_is_fetched_again_and_everybody_begins_anew() -> None:
@@ -391,6 +371,18 @@ def test_the_time_is_up_when_the_last_submission_is_answered() -> None:
     stage.timer("stop")
     assert not stage.ended
     stage.done("submit", {"status": "accepted", "reason": ""})
+    stage.timer("second")
+    assert stage.ended["values"]["ended"] == "time"
+
+
+def test_the_time_is_up_though_the_node_is_gone_with_the_last_submission() -> None:
+    stage = begun(stop_after=5.0)
+    stage.found(5, 4)
+    stage.timer("stop")
+    stage.done("submit", {"trouble": "gone", "wait": True})
+    stage.timer("second")
+    assert not stage.ended
+    stage.time = 61_000
     stage.timer("second")
     assert stage.ended["values"]["ended"] == "time"
 

@@ -45,7 +45,7 @@ def defaults(address: str) -> dict[str, Any]:
         "stop_after": 0.0,  # seconds; 0: no end
         "max_age": 30.0,  # of a template, in seconds
         "poll": 0.5,  # seconds between two plain looks at the tip
-        "longpoll": 90.0,  # seconds that a longpoll may take
+        "longpoll": 1800.0,  # seconds that a longpoll may take; then the plain looks at the tip must do
         "unit": 4.0,  # seconds that a node searches before it reports
         "harder": 0,  # search for hashes 2**harder times rarer than the network asks for
         "label": LABEL,  # of the clients that may talk to the Bitcoin node

@@ -122,9 +122,22 @@ class Miner(Node):
 
     @task
     def longpoll(self, address: str, message: str, harder: int, longpoll: str, seconds: float) -> dict[str, Any]:
-        """What to work on as soon as it is something else; the node answers when its tip changes."""
+        """What to work on as soon as it is something else; the node answers when its tip changes.
+
+        `silent` after so many seconds: that is no trouble, for the tip may stay what it is for hours.
+        """
         request = {"longpollid": longpoll}
-        return self._asked(lambda node: self._template(node, address, message, harder, request, seconds))
+
+        def ask(node: rpc.Rpc) -> dict[str, Any]:
+            began = time.monotonic()
+            try:
+                return self._template(node, address, message, harder, request, seconds)
+            except rpc.Silent:
+                if time.monotonic() - began < seconds:
+                    raise  # it was asked something else, and should have answered
+                return {"answer": {"silent": True}}
+
+        return self._asked(ask)
 
     @task
     def watch(self, previous: str, every: float, seconds: float) -> dict[str, Any]:

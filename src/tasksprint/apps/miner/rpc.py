@@ -48,6 +48,10 @@ class Unreachable(Exception):
     """No usable answer now; later there may be one."""
 
 
+class Silent(Unreachable):
+    """The node has not answered in time."""
+
+
 class Misconfigured(Exception):
     """No answer until somebody changes something; the text says what."""
 
@@ -149,7 +153,7 @@ class Rpc:
             if not self._wanted():
                 raise Unwanted
             if time.monotonic() > deadline:
-                raise Unreachable(f"the Bitcoin node does not answer {method}")
+                raise Silent(f"the Bitcoin node does not answer {method}")
         connection.sock.settimeout(CONNECT_S)
 
     def _read(self, response: http.client.HTTPResponse, deadline: float, method: str) -> bytes:

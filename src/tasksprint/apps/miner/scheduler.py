@@ -37,6 +37,10 @@ HITS_KEPT = 64  # that wait for a submission
 REJECTED_MAX = 20  # in a row: something is wrong that searching does not mend
 FAILED_MAX = 10  # searches in a row
 GRACE_S = 60.0  # for answers of the Bitcoin node
+# A longpoll that we gave up goes on holding a thread of the node until the tip changes; with four of them gone Core's
+# default has none left, and answers nobody.
+GIVEN_UP_MAX = 2
+GIVEN_UP_S = 5.0  # what ended sooner met no node
 
 
 class Mine(Copies):
@@ -56,6 +60,8 @@ class Mine(Copies):
         self.left: list[str] = []
         self.searches: dict[int, Any] = {}  # task → [source, extranonce, start]
         self.asked: dict[int, str] = {}  # task → template | checked | longpoll
+        self.longpoll_at = 0.0
+        self.given_up = 0  # longpolls that the node has not answered since we came to this block
         self.watching = 0
         self.submitting: dict[int, Any] = {}  # task → hit
         self.bodies: dict[int, str] = {}  # submission → the client that its transactions come from
@@ -64,7 +70,7 @@ class Mine(Copies):
         self.again: list[Any] = []  # hits whose submission met a node that did not answer
         self.tries = 0
         self.rejected = self.failures = 0
-        self.over = ""
+        self.over = -1.0  # since when the time is up
         self.ask("template")
         self.set_timer("second", 1.0)
         if args["stop_after"]:
@@ -89,6 +95,7 @@ class Mine(Copies):
         if kind == "longpoll":
             seconds = self.args["longpoll"]
             asked = {**about, "longpoll": self.longpoll_id, "seconds": seconds}
+            self.longpoll_at = self.now
             task = self.aside("longpoll", asked, seconds + GRACE_S)
         else:
             task = self.aside("template", about, GRACE_S)
@@ -148,6 +155,8 @@ class Mine(Copies):
         if task.name == "watch":
             self.watching = 0
         if "trouble" in answer:
+            if kind == "longpoll" and self.now - self.longpoll_at >= GIVEN_UP_S:
+                self.given_up += 1
             self.release(task)
             self.trouble(answer)
             return
@@ -159,6 +168,9 @@ class Mine(Copies):
                 self.ask("template")
             else:
                 self.watch()
+        elif "silent" in answer:
+            self.release(task)
+            self.given_up = GIVEN_UP_MAX  # the watch goes on
         else:
             self.arrived(task.number, answer["work"], kind)
 
@@ -183,7 +195,7 @@ class Mine(Copies):
         return same and self.now - self.work_at < self.args["max_age"] / 2
 
     def ask_longpoll(self) -> None:
-        if self.longpoll_id:
+        if self.longpoll_id and self.given_up < GIVEN_UP_MAX:
             self.ask("longpoll")
 
     def begin(self, source: int, work: dict[str, Any], anew: bool) -> None:
@@ -191,6 +203,7 @@ class Mine(Copies):
         former = 0
         if anew:
             self.leave()
+            self.end_longpolls()
         elif self.source:
             self.held.append(self.source)
             if self.now - self.work_at >= self.args["max_age"]:
@@ -210,11 +223,17 @@ class Mine(Copies):
             say("work", {"source": source, "previous": work["previous"], "height": work["height"]})
             self.tell()
 
+    def end_longpolls(self) -> None:
+        """There is a new tip: one that asks for it has its answer already, or never gets one."""
+        for number in [number for number, kind in self.asked.items() if kind == "longpoll"]:
+            del self.asked[number]
+            self.kill_task(Task(number, "longpoll"))
+        self.given_up = 0
+
     def leave(self) -> None:
         """Nothing of the block that we work on is wanted any more, save the submissions under way."""
         self.kill_searches()
-        self.tally["stale"] += len(self.again)
-        self.hits, self.again = [], []
+        self.hits = []
         if self.source:
             self.held.append(self.source)
         if self.previous:
@@ -242,7 +261,7 @@ class Mine(Copies):
     def fill(self) -> None:
         """A unit for each node, and one behind it."""
         work = self.work
-        if work is None or self.over or self.hits:
+        if work is None or self.over >= 0 or self.hits:
             return
         nodes = Tally.nodes(self.tally, self.now)
         wanted = max(UNITS_PER_CLIENT * len(self.clients), 2 * nodes + 2)
@@ -280,14 +299,18 @@ class Mine(Copies):
     # --- blocks --------------------------------------------------------------------------------------------------
 
     def hit(self, source: int, extranonce: int, nonce: int) -> None:
-        """Submit at once; a second one of the same block waits until it is known what became of the first."""
+        """Submit at once; a second one on the same tip waits until it is known what became of the first."""
         if [source, extranonce, nonce] in self.heard:
             return  # a node has named it again
         self.heard = [*self.heard, [source, extranonce, nonce]][-HITS_KEPT:]
-        if self.submitting or self.again:
+        pending = [self.previous_of(each) for each in (*self.submitting.values(), *self.again)]
+        if self.works[str(source)]["previous"] in pending:
             self.hits = [*self.hits, [source, extranonce, nonce]][:HITS_KEPT]
         else:
             self.begin_submission([source, extranonce, nonce])
+
+    def previous_of(self, hit: list[int]) -> str:
+        return str(self.works[str(hit[0])]["previous"])
 
     def begin_submission(self, hit: list[int]) -> None:
         self.tally["found"] += 1
@@ -308,10 +331,9 @@ class Mine(Copies):
         work = self.works[str(hit[0])]
         name = displayed(double_sha256(with_nonce(header(work, hit[1]), hit[2])))
         if "trouble" in answer:
-            if self.previous == work["previous"]:
-                self.again.append(hit)
-            else:
-                self.tally["stale"] += 1
+            self.again.append(hit)  # even if we are elsewhere by now: the node may have taken it, and it counts then
+            self.tally["stale"] += len(self.again[:-HITS_KEPT])
+            self.again = self.again[-HITS_KEPT:]
             self.trouble(answer)
             return
         status, reason = answer["status"], str(answer.get("reason", ""))
@@ -325,7 +347,7 @@ class Mine(Copies):
             self.accepted(name, work)
         else:
             self.tally["stale" if status == "stale" else "rejected"] += 1
-            self.refused(status, reason)
+            self.refused(status, reason, work)
         self.tidy()
         self.tell()
 
@@ -340,11 +362,13 @@ class Mine(Copies):
             self.leave()
             self.ask("template")
 
-    def refused(self, status: str, reason: str) -> None:
+    def refused(self, status: str, reason: str, work: dict[str, Any]) -> None:
         self.rejected = self.rejected + 1 if status != "stale" else 0
         if self.rejected >= REJECTED_MAX:
             self.fail(f"the Bitcoin node rejected {self.rejected} blocks in a row, the last one because: {reason}")
             return
+        if self.previous != work["previous"]:
+            return  # what waits is of another block
         self.ask("template")
         if self.hits and status != "stale":
             self.begin_submission(self.hits.pop(0))
@@ -372,9 +396,8 @@ class Mine(Copies):
 
     def timer(self, name: str) -> None:
         if name == "stop":
-            self.over = "stop"
-            if not self.submitting and not self.again:
-                self.end("time")
+            self.over = self.now
+            self.end_in_time()
         elif name == "retry":
             self.retry()
         elif name == "second":
@@ -397,8 +420,8 @@ class Mine(Copies):
 
     def second(self) -> None:
         self.set_timer("second", 1.0)
-        if self.over and not self.submitting and not self.again:
-            self.end("time")
+        if self.over >= 0:
+            self.end_in_time()
             return
         if self.source and self.now - self.work_at >= self.args["max_age"]:
             self.ask("template")
@@ -407,6 +430,11 @@ class Mine(Copies):
         self.fill()
         if Tally.due(self.tally, self.now):
             self.tell()
+
+    def end_in_time(self) -> None:
+        """Behind the last submission, unless the node has been gone for too long."""
+        if not (self.submitting or self.again) or self.now - self.over >= GRACE_S:
+            self.end("time")
 
     def tell(self) -> None:
         """A line with everything, for whoever shows it."""
