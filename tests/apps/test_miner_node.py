@@ -202,9 +202,10 @@ def test_a_malformed_template_is_waited_out(change: dict[str, Any], complaint: s
 def test_transactions_of_another_template_are_not_submitted(tmp_path: Path) -> None:
     body = tmp_path / "body.json"
     body.write_text("[]")
-    chain: Any = Chain(None, NAME, 1)
-    assert miner()._submit(chain, [File(body)], HEADER.hex(), "aa", identity([b"\x00"]))["status"] == "lost"
-    assert not chain.submitted
+    for depth, status in ((None, "lost"), (-1, "lost"), (1, "accepted")):
+        chain: Any = Chain(None, NAME, depth)
+        assert miner()._submit(chain, [File(body)], HEADER.hex(), "aa", identity([b"\x00"]))["status"] == status
+        assert not chain.submitted
 
 
 def test_a_block_without_transactions_needs_no_file() -> None:
