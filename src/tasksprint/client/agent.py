@@ -21,7 +21,7 @@ from typing import Any
 from tasksprint import limits
 from tasksprint.client import effects
 from tasksprint.client.core import Client
-from tasksprint.client.folder import Trace, client_id, remove_all_but_log, set_aside
+from tasksprint.client.folder import Trace, client_id, set_aside
 from tasksprint.client.job_log import JobLog
 from tasksprint.client.programs_at_hand import ProgramsAtHand
 from tasksprint.client.records import AttemptId, PieceId
@@ -465,9 +465,7 @@ class Agent:
         log = self.logs.pop(effect.job, None)
         if log is not None:
             log.close()
-        folder = self.job_folder(effect.job_id)
-        if folder.exists():
-            self.loop.run_in_executor(None, remove_all_but_log, folder)
+        self.shelf.remover.empty(self.job_folder(effect.job_id), but="log")  # which stays readable
 
     def _do_drop_leftovers(self, effect: effects.DropLeftovers) -> None:
         with contextlib.suppress(OSError):  # what cannot be tidied up now is there at the next start

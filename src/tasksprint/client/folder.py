@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import secrets
-import shutil
 from collections.abc import Collection
 from pathlib import Path
 
@@ -28,17 +27,6 @@ def client_id(folder: Path) -> str:
     name = secrets.token_hex(8)
     path.write_text(name + "\n")
     return name
-
-
-def remove_all_but_log(folder: Path) -> None:
-    """The job's log stays readable after its end; the rest goes, as far as the system lets it."""
-    with contextlib.suppress(OSError):
-        for entry in list(folder.iterdir()):
-            if entry.is_dir() and not entry.is_symlink():
-                shutil.rmtree(entry, ignore_errors=True)
-            elif entry.name != "log":
-                with contextlib.suppress(OSError):
-                    entry.unlink()
 
 
 def set_aside(folder: Path, going_on: Collection[str]) -> Path:

@@ -23,6 +23,10 @@ class Remover:
         if wanted:
             self._thread.submit(_remove, wanted)
 
+    def empty(self, folder: Path, but: str) -> None:
+        """All that is in the folder, but what has that name."""
+        self._thread.submit(_empty, folder, but)
+
     def settle(self) -> None:
         """Returns when all that was asked for is done."""
         self._thread.submit(int).result()
@@ -30,6 +34,11 @@ class Remover:
     def close(self) -> None:
         """What was asked for is still done."""
         self._thread.shutdown()
+
+
+def _empty(folder: Path, but: str) -> None:
+    with contextlib.suppress(OSError):
+        _remove([entry for entry in folder.iterdir() if entry.name != but])
 
 
 def _remove(paths: list[Path]) -> None:
