@@ -239,10 +239,7 @@ def serve(kind: type[Node]) -> None:
     messages = _messages(inbox)
     if next(messages, {}).get("type") != "hello":
         raise streams.Unknown("expected `hello`: a client starts this program, `tasksprint check-node` tries it")
-    node = kind.__new__(kind)
-    node._sprint = work
-    node.__init__()  # type: ignore[misc]
-    tasks = {name: getattr(node, name) for name in kind.tasks()}
+    tasks = made(kind, work)
     ready = {"type": "ready", "version": NODE_PROTOCOL_VERSION, "tasks": list(tasks), "folders": "lazy"}
     gc.freeze()  # what is there now stays: it need not be looked at again and again
     work.send(json.dumps({**ready, "name": kind.__name__}) + "\n")
@@ -251,12 +248,20 @@ def serve(kind: type[Node]) -> None:
         if name in inbox.cancelled:
             line = _failed(name[0], "cancelled", "")
         else:
-            line = _run(tasks, run, work)
+            line = outcome(tasks, run, work)
         if printed._line:
             printed.finish()
         inbox.cancelled.discard(name)
         inbox.current = (0, 0)
         work.send(line)
+
+
+def made(kind: type[Node], work: Work) -> dict[str, Any]:
+    """The tasks of a node of this class, which sees `work` as its task at hand."""
+    node = kind.__new__(kind)
+    node._sprint = work
+    node.__init__()  # type: ignore[misc]
+    return {name: getattr(node, name) for name in kind.tasks()}
 
 
 def _messages(inbox: Inbox) -> Iterator[dict[str, Any]]:
@@ -270,7 +275,7 @@ def _messages(inbox: Inbox) -> Iterator[dict[str, Any]]:
         yield inbox.runs.popleft()
 
 
-def _run(tasks: dict[str, Any], run: dict[str, Any], work: Work) -> str:
+def outcome(tasks: dict[str, Any], run: dict[str, Any], work: Work) -> str:
     """The task's outcome, as a line."""
     number = run["task"]
     try:

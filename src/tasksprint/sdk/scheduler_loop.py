@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import json
+from collections.abc import Callable
 from typing import Any
 
 from tasksprint.limits import SCHEDULER_PROTOCOL_VERSION
@@ -22,7 +23,7 @@ def serve(kind: type[Scheduler]) -> None:
             raise streams.Unknown(
                 "expected `hello`: a coordinator starts this program, `tasksprint check-scheduler` tries it"
             )
-        scheduler = _made(kind, int(hello["seed"], 16), writer)
+        scheduler = made(kind, int(hello["seed"], 16), lambda text: streams.write(writer, text.encode()))
         ready = {"version": SCHEDULER_PROTOCOL_VERSION, "ordered": kind.ordered, "save": True}
         gc.freeze()  # what is there now stays: it need not be looked at again and again
         streams.write(writer, json.dumps({"ready": ready}).encode() + b"\n")
@@ -30,22 +31,24 @@ def serve(kind: type[Scheduler]) -> None:
             message = json.loads(line)
             events = message.get("events")
             if events is not None:
-                _answer(scheduler, events)
+                answer(scheduler, events)
             elif message.get("type") == "bye":
                 return
             else:
                 _other(scheduler, message, writer)
 
 
-def _made(kind: type[Scheduler], seed: int, writer: int) -> Scheduler:
+def made(kind: type[Scheduler], seed: int, write: Callable[[str], None]) -> Scheduler:
+    """A scheduler of this class; `write` gets its lines, each a part of an answer."""
     scheduler = kind.__new__(kind)
     scheduler._sprint.seed = seed
-    scheduler._sprint.desk = Desk(lambda text: streams.write(writer, text.encode()))
+    scheduler._sprint.desk = Desk(write)
     scheduler.__init__()  # type: ignore[misc]
     return scheduler
 
 
-def _answer(scheduler: Scheduler, events: list[dict[str, Any]]) -> None:
+def answer(scheduler: Scheduler, events: list[dict[str, Any]]) -> None:
+    """Deliver the events of one line and write the answer. HandlerFailed says which handler has raised, and where."""
     event = events[0]
     try:
         for event in events:

@@ -6,6 +6,7 @@ import time
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from tasksprint.sim.agreement import Agreement
 from tasksprint.sim.cluster import Cluster
@@ -50,7 +51,22 @@ class Totals:
             self.failures.append(outcome)
 
 
-def run_seed(seed: int, *, plant: str | None = None, trace: bool = False) -> Outcome:
+class Arena(Protocol):
+    """A world with something going on in it."""
+
+    def run(self) -> None:
+        """Raises Violation."""
+
+
+Build = Callable[[World], Arena]
+
+
+def build(world: World) -> Agreement | Cluster:
+    """Which of the worlds a seed means."""
+    return Agreement(world) if world.seed % 4 == 0 else Cluster(world)
+
+
+def run_seed(seed: int, *, plant: str | None = None, trace: bool = False, build: Build = build) -> Outcome:
     """Run one seed, with a planted bug if one is named.  The same arguments give the same outcome, for ever."""
     world = World(seed, trace=trace)
     failure = checker = ""
@@ -67,19 +83,19 @@ def run_seed(seed: int, *, plant: str | None = None, trace: bool = False) -> Out
     )
 
 
-def build(world: World) -> Agreement | Cluster:
-    """Which of the worlds a seed means."""
-    return Agreement(world) if world.seed % 4 == 0 else Cluster(world)
-
-
 def run_seeds(
-    start: int, count: int, *, plant: str | None = None, report: Callable[[Outcome], None] | None = None
+    start: int,
+    count: int,
+    *,
+    plant: str | None = None,
+    report: Callable[[Outcome], None] | None = None,
+    build: Build = build,
 ) -> Totals:
     """Run `count` seeds from `start` on; `report` is called after each."""
     totals = Totals()
     began = time.process_time()
     for seed in range(start, start + count):
-        outcome = run_seed(seed, plant=plant)
+        outcome = run_seed(seed, plant=plant, build=build)
         totals.add(outcome)
         totals.cpu_s = time.process_time() - began
         if report:

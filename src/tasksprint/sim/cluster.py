@@ -100,7 +100,7 @@ class Cluster:
         self.answer_parts = world.between(0, 1000)
         self.scheduler_crash = world.between(0, 60) if world.chance(400) else 0
         self.node_crash = world.between(0, 20) if world.chance(400) else 0
-        self._shadow_snapshots = world.between(0, 30)
+        self.shadow_snapshots = world.between(0, 30)
         self._scheduler_crashes: dict[tuple[int, int], int] = {}
 
     # --- what differs from world to world --------------------------------------------------------------
@@ -170,18 +170,19 @@ class Cluster:
         count = world.between(3, 25) if world.chance(600) else world.between(20, 70)
         args = {"n": count, "delay_ms": world.between(0, 2_000)}
         cancel_us = world.between(0, 6_000) * MS_US if world.chance(80) else 0
-        plan = Plan(script, args, world.between(0, 1 << 60), f"job-{number}-{world.between(0, 1 << 60):x}", cancel_us)
+        seed, job_id = world.between(0, 1 << 60), f"job-{number}-{world.between(0, 1 << 60):x}"
+        program: tuple[bytes, ...] = ()
         if world.chance(300):
-            plan.program = tuple(b"part %d of %s" % (part, plan.job_id.encode()) for part in range(world.between(1, 4)))
+            program = tuple(b"part %d of %s" % (part, job_id.encode()) for part in range(world.between(1, 4)))
         world.counters.hit(f"job {script}")
-        self.add_submitter(plan, within_ms=8_000)
+        self.add_submitter(Plan.of_script(script, args, seed, job_id, cancel_us, program), within_ms=8_000)
 
     def add_submitter(self, plan: Plan, *, within_ms: int) -> None:
         submitter = Submitter(self, f"command {len(self.submitters)}", plan)
         self.submitters.append(submitter)
         self.faults.names.append(submitter.name)
         if plan.program:
-            self.packed[plan.program_hash] = b"".join(plan.program)
+            self.packed[plan.spec.program] = b"".join(plan.program)
         self.world.after(self.world.between(0, within_ms) * MS_US, submitter.start)
 
     # --- the end -------------------------------------------------------------------------------------
@@ -217,19 +218,19 @@ class Cluster:
             f" {host.replica.ballot} applied {host.applied_index}/{len(self.truth.chosen)}"
             for host in self.coordinators.values()
         ]
-        for submitter in self.submitters:
-            number = self.shadow.job_number(submitter.plan.job_id)
-            job = self.shadow.job(number) if number is not None else None
-            if job is None:
-                parts.append(f"{submitter.name}: not submitted")
-            elif submitter.ended is None:
-                waits = [self.shadow.why(job.number, task) for task in list(job.open)[:3]]
-                parts.append(
-                    f"{submitter.name} ({submitter.plan.name}): {job.state}, {job.done} of {job.started} done,"
-                    f" event {job.decided} of {job.last_event} decided, generation {job.generation};"
-                    f" {' / '.join(waits)}"
-                )
+        parts += [self._describe_job(submitter) for submitter in self.submitters if submitter.ended is None]
         return "; ".join(parts)
+
+    def _describe_job(self, submitter: Submitter) -> str:
+        number = self.shadow.job_number(submitter.plan.job_id)
+        job = self.shadow.job(number) if number is not None else None
+        if job is None:
+            return f"{submitter.name}: not submitted"
+        waits = [self.shadow.why(job.number, task) for task in list(job.open)[:3]]
+        return (
+            f"{submitter.name} ({submitter.plan.spec.name}): {job.state}, {job.done} of {job.started} done, event"
+            f" {job.decided} of {job.last_event} decided, generation {job.generation}; {' / '.join(waits)}"
+        )
 
     def _count_view(self) -> None:
         counters = self.world.counters
@@ -258,7 +259,7 @@ class Cluster:
             self.shadow.take()
             if any(job.parked_count for job in self.shadow.world.jobs.values()):
                 self.world.counters.hit("report parked")
-            if self.world.chance(self._shadow_snapshots):
+            if self.world.chance(self.shadow_snapshots):
                 self.shadow = Machine.restore(b"".join(self.shadow.snapshot()))
                 self.world.counters.hit("state restored from its snapshot")
 

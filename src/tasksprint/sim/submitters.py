@@ -21,26 +21,22 @@ ANSWER_US = 1_500 * MS_US  # then another coordinator is tried
 
 @dataclass(slots=True)
 class Plan:
-    """The job that a submitter asks for: a script."""
+    """The job that a submitter asks for."""
 
-    name: str
-    args: Any
-    seed: int
+    spec: JobSpec
     job_id: str
+    expected: Answer | None  # None: what it answers is not known
     cancel_us: int = 0  # after the start; 0: never
     program: tuple[bytes, ...] = ()  # the parts of its packed files
 
-    @property
-    def program_hash(self) -> str:
-        return hashlib.sha256(b"".join(self.program)).hexdigest() if self.program else ""
-
-    @property
-    def spec(self) -> JobSpec:
-        return JobSpec(self.name, [self.name], ["node"], text(self.args), self.seed, self.program_hash)
-
-    def expected(self) -> Answer | None:
-        """What it must answer; None: that is not known."""
-        return undisturbed(self.name, self.args, self.seed) if SCRIPTS[self.name].repeatable else None
+    @classmethod
+    def of_script(
+        cls, script: str, args: Any, seed: int, job_id: str, cancel_us: int = 0, program: tuple[bytes, ...] = ()
+    ) -> Plan:
+        hash = hashlib.sha256(b"".join(program)).hexdigest() if program else ""
+        spec = JobSpec(script, [script], ["node"], text(args), seed, hash)
+        expected = undisturbed(script, args, seed) if SCRIPTS[script].repeatable else None
+        return cls(spec, job_id, expected, cancel_us, program)
 
 
 class Submitter(Process):
@@ -50,10 +46,11 @@ class Submitter(Process):
         super().__init__(cluster.world, name)
         self.cluster = cluster
         self.plan = plan
-        self.expected = plan.expected()
         self.ended: wire.JobUpdate | None = None
+        self.began_us = self.ended_us = 0
         self.values = b""
         self.outputs: dict[tuple[int, str], bytes] = {}
+        self.named: list[tuple[int, str]] = []  # the outputs, in the order in which the scheduler named them
         self.submitted = False  # acknowledged
         self.cancelled = False
         self.fetcher: Fetcher
@@ -70,6 +67,7 @@ class Submitter(Process):
 
     def start(self) -> None:
         super().start()
+        self.began_us = self.world.now_us
         self.fetcher = Fetcher(self, self.cluster)
         self._dial()
         self._patrol()
@@ -130,7 +128,7 @@ class Submitter(Process):
         if self._sent < len(plan.program):  # a submit follows when every part of its program is acknowledged
             part, parts = self._sent, len(plan.program)
             data = plan.program[part]
-            self._ask("program", wire.PutProgram(self._number(), plan.program_hash, part, parts, data))
+            self._ask("program", wire.PutProgram(self._number(), plan.spec.program, part, parts, data))
             return
         times = 2 if self.world.chance(200) else 1  # said twice, it is still one job
         for _ in range(times):
@@ -202,7 +200,7 @@ class Submitter(Process):
         self._ask("watch", wire.WatchJob(self._number(), self.plan.job_id, self._known))
 
     def _end(self, update: wire.JobUpdate) -> None:
-        self.ended = update
+        self.ended, self.ended_us = update, self.world.now_us
         if update.state == "done":
             self.values = update.values
         self.fetcher.close()
@@ -214,6 +212,7 @@ class Submitter(Process):
     # --- outputs ---------------------------------------------------------------------------------------
 
     def _collect(self, update: wire.JobUpdate) -> None:
+        self.named = [(output.task, output.key) for output in update.outputs]
         for output in update.outputs:
             name = (output.task, output.key)
             if name in self.outputs or name in self._fetching or not output.holders:
@@ -243,21 +242,25 @@ class Submitter(Process):
 
     def judge(self) -> None:
         """Promise 6: the answer is the undisturbed one, byte for byte."""
-        ended, expected = self.ended, self.expected
+        ended, expected, who = self.ended, self.plan.expected, f"{self.name} ({self.plan.spec.name})"
         if ended is None:
-            raise Violation("answer", f"{self.name} ({self.plan.name}) has not ended")
+            raise Violation("answer", f"{who} has not ended")
         if ended.state == "cancelled":
             if not self.cancelled:
-                raise Violation("answer", f"{self.name}: cancelled, and nobody asked for it")
+                raise Violation("answer", f"{who}: cancelled, and nobody asked for it")
             return
         if expected is None:
             return
         if ended.state != expected.state:
-            raise Violation("answer", f"{self.name} ({self.plan.name}) ended {ended.state}: {ended.error[:500]}")
+            raise Violation("answer", f"{who} ended {ended.state}: {ended.error[:500]}")
         if ended.state == "done" and self.values != expected.values:
-            raise Violation(
-                "answer", f"{self.name} ({self.plan.name}): {self.values[:300]!r}, not {expected.values[:300]!r}"
-            )
-        for name, piece in self.outputs.items():
-            if piece != expected.outputs[name]:
-                raise Violation("answer", f"{self.name}: output {name} is {piece[:100]!r}")
+            raise Violation("answer", f"{who} answers {_shown(self.values)}, and undisturbed {_shown(expected.values)}")
+        for name, piece in zip(self.named, expected.outputs.values(), strict=True):
+            made = self.outputs[name]
+            if made != piece:
+                raise Violation("answer", f"{who}: output {name} is {_shown(made)}, and undisturbed {_shown(piece)}")
+
+
+def _shown(data: bytes) -> str:
+    text = data.decode("utf-8", "replace")
+    return text if len(text) <= 300 else f"{text[:300]}..."
