@@ -14,7 +14,8 @@ import pytest
 from tasksprint.apps.miner.block import displayed, double_sha256
 from tasksprint.apps.miner.node import Miner
 from tasksprint.apps.miner.rpc import RpcError, Unreachable
-from tasksprint.apps.miner.work import identity
+from tasksprint.apps.miner.template import parse
+from tasksprint.apps.miner.work import identity, work_of
 from tasksprint.native import nonce
 from tasksprint.sdk import File, TaskFailed
 
@@ -147,8 +148,9 @@ class Source:
     def call(self, method: str, *parameters: Any, limit_s: float = 0) -> Any:
         if method == "getblockchaininfo":
             return {"chain": self.chain}
-        if "segwit" not in parameters[0].get("rules", ()):
-            raise RpcError(-8, "getblocktemplate must be called with the segwit rule set")
+        needed = {"segwit", self.chain} & {"segwit", "signet"}
+        if not needed <= set(parameters[0].get("rules", ())):
+            raise RpcError(-8, f"getblocktemplate must be called with the rules {needed}")
         return self.answer
 
 
@@ -212,6 +214,47 @@ def test_a_block_without_transactions_needs_no_file() -> None:
     chain: Any = Chain(None, NAME, 1)
     assert miner()._submit(chain, [], HEADER.hex(), "aa", identity([]))["status"] == "accepted"
     assert chain.submitted == [HEADER.hex() + "01aa"]
+
+
+def test_what_the_node_called_its_template_goes_back_with_the_block() -> None:
+    """BIP 22: a workid must be returned."""
+    answer = {**TEMPLATE, "workid": "seven"}
+    assert work_of(parse(answer), b"\x51", b"", 0)["workid"] == "seven"
+    said: list[Any] = []
+
+    class Heard(Chain):
+        def call(self, method: str, *parameters: Any) -> Any:
+            if method == "submitblock":
+                said.extend(parameters[1:])
+            return super().call(method, *parameters)
+
+    chain: Any = Heard(None, NAME, 1)
+    miner()._submit(chain, [], HEADER.hex(), "aa", identity([]), "seven")
+    assert said == [{"workid": "seven"}]
+
+
+@pytest.mark.usefixtures("credentials")
+def test_on_a_signet_blocks_need_a_signature_unless_anybody_may_mine(tmp_path: Path) -> None:
+    address = "tb1pqqqqp399et2xygdj5xreqhjjvcmzhxw4aywxecjdzew6hylgvsesf3hn0c"
+    free = {**TEMPLATE, "rules": ["csv", "!segwit", "!signet", "taproot"], "signet_challenge": "51"}
+    assert fetched(Source(free, "signet"), address, tmp_path)["work"]["chain"] == "signet"
+    answer = fetched(Source({**free, "signet_challenge": "5121ad5e" * 9}, "signet"), address, tmp_path)
+    assert "must be signed by whoever runs it" in answer["trouble"] and answer["wait"] is False
+
+
+@pytest.mark.parametrize("tip", [None, 7, "00", "z" * 64, "f" * (1 << 20), {"tip": OTHER}])
+def test_a_tip_that_is_no_hash_is_said(tip: Any) -> None:
+    chain: Any = Chain(None, tip, None)
+    with pytest.raises(Unreachable, match="tip is no hash") as caught:
+        miner()._verdict(chain, NAME, "")
+    assert len(str(caught.value)) < 300
+
+
+def test_a_refusal_of_any_length_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tasksprint.apps.miner.node.CONFIRM_S", 0.05)
+    chain: Any = Chain("bad\n\x1b[2J" + "x" * (1 << 20), OTHER, None)
+    reason = miner()._submit(chain, [], HEADER.hex(), "aa", identity([]))["reason"]
+    assert reason.startswith("bad [2Jxx") and len(reason) < 300
 
 
 def test_a_copy_is_of_the_right_transactions(tmp_path: Path) -> None:

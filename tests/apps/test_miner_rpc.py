@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import socket
 import threading
@@ -21,6 +22,7 @@ class Answering:
 
     def __init__(self) -> None:
         self.said: bytes | None = b""
+        self.drip: bytes | None = None  # this, and then a byte at a time, for ever
         self.heard: list[bytes] = []
         self.listener = socket.create_server(("127.0.0.1", 0))
         self.url = f"http://127.0.0.1:{self.listener.getsockname()[1]}"
@@ -35,12 +37,23 @@ class Answering:
                 return
             self.open.append(link)
             self.heard.append(link.recv(1 << 16))
-            if self.said is not None:
+            if self.drip is not None:
+                threading.Thread(target=self.drop, args=(link, self.drip), daemon=True).start()
+            elif self.said is not None:
                 try:
                     link.sendall(self.said)
                     link.shutdown(socket.SHUT_WR)
                 except OSError:
                     pass
+
+    @staticmethod
+    def drop(link: socket.socket, first: bytes) -> None:
+        link.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        with contextlib.suppress(OSError):
+            link.sendall(first)
+            while True:
+                link.sendall(b"x")
+                threading.Event().wait(0.005)
 
     def close(self) -> None:
         self.listener.shutdown(socket.SHUT_RDWR)
@@ -101,6 +114,17 @@ def test_an_answer(node: Answering, secret: Path) -> None:
         (b"SSH-2.0-OpenSSH\r\n", Unreachable, "no Bitcoin node answers"),
         (b"", Unreachable, "no Bitcoin node answers"),
         (http(200, b"{", 100), Unreachable, "speaks no|no Bitcoin node answers"),
+        (http(301, b"moved").replace(b"\r\n\r\n", b"\r\nLocation: /there\r\n\r\n"), Unreachable, "HTTP 301.: moved"),
+        (http(200, b"9" * 99_999), Unreachable, "speaks no JSON-RPC"),
+        (http(200, b'{"result": ' + b"9" * 99_999 + b"}"), Unreachable, "speaks no JSON-RPC"),
+        (http(200, b"\x1b[2J\x07go\x00ne\xff"), Unreachable, "HTTP 200.: \\[2J go ne"),
+        (http(200, said(None, {"code": -1, "message": "two\nlines \ud800"})), RpcError, "says: two lines .error -1"),
+        (http(200, said(None, {"code": {}, "message": []})), RpcError, "error -1"),
+        (http(200, said(None, [1, 2])), RpcError, "1, 2"),
+        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nZZ\r\n", Unreachable, "no Bitcoin node answers"),
+        (b"HTTP/1.1 200 OK\r\n" + b"A: b\r\n" * 5000 + b"\r\n", Unreachable, "more than 100 headers"),
+        (b"HTTP/1.1 200 OK\r\nA: " + b"b" * (1 << 20), Unreachable, "no Bitcoin node answers"),
+        (b"HTTP/1.1 2000000 OK\r\n\r\n", Unreachable, "no Bitcoin node answers"),
     ],
 )
 def test_what_is_no_answer(node: Answering, secret: Path, answer: bytes, kind: type[Exception], words: str) -> None:
@@ -114,6 +138,45 @@ def test_an_answer_without_end_is_cut(node: Answering, secret: Path, monkeypatch
     monkeypatch.setattr(rpc, "ANSWER_BYTES", 1 << 20)
     with pytest.raises(Unreachable, match="more than 1 MiB"):
         asked(node, secret, b"HTTP/1.1 200 OK\r\n\r\n" + b" " * (1 << 22))
+
+
+def test_an_answer_in_chunks(node: Answering, secret: Path) -> None:
+    chunks = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\n" + b'{"res' + b"\r\n9\r\n" + b'ult": 12}'
+    assert asked(node, secret, chunks + b"\r\n0\r\n\r\n") == 12
+
+
+def test_of_two_keys_the_last_counts(node: Answering, secret: Path) -> None:
+    assert asked(node, secret, http(200, b'{"result": 1, "error": null, "result": 2}')) == 2
+
+
+@pytest.mark.parametrize("secret_there", [b"X19jb29raWVfXzpoaWRkZW4=", b"__cookie__:hidden", b"the password is hidden"])
+@pytest.mark.parametrize("packed", [False, True], ids=["page", "error"])
+def test_a_secret_that_comes_back_is_not_shown(
+    node: Answering, secret: Path, secret_there: bytes, packed: bool
+) -> None:
+    """Some proxies answer with what they were sent."""
+    body = b"you sent " + secret_there
+    with pytest.raises(Unreachable, match="sends back what it is sent") as caught:
+        asked(node, secret, http(200, said(None, body.decode()) if packed else body))
+    assert "hidden" not in str(caught.value) and "X19" not in str(caught.value)
+
+
+@pytest.mark.parametrize("piece", [b"HTTP/1.1 200 OK\r\n", b"X: "], ids=["status", "header"])
+def test_headers_that_come_a_byte_at_a_time_have_a_limit(node: Answering, secret: Path, piece: bytes) -> None:
+    node.drip = piece
+    with pytest.raises(Unreachable, match="does not answer getblocktemplate"):
+        asked(node, secret, b"", limit_s=0.3)
+    with pytest.raises(Unwanted):
+        Rpc(Credentials(node.url, "", str(secret)), lambda: False).call("getblocktemplate", limit_s=30)
+
+
+def test_a_body_that_comes_a_byte_at_a_time_has_a_limit(
+    node: Answering, secret: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rpc, "ANSWER_S", 0.1)
+    node.drip = b"HTTP/1.1 200 OK\r\n\r\n"
+    with pytest.raises(Unreachable, match="answer to getblocktemplate does not end"):
+        asked(node, secret, b"", limit_s=1000)
 
 
 def test_silence_has_a_limit(node: Answering, secret: Path) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import socket
 import time
@@ -29,9 +30,10 @@ CHUNK_S = 0.004  # between two looks at whether the search is still wanted
 CHUNK_LEAST = 256
 LOOK_S = 0.1  # between two looks at whether a watch is still wanted
 CONFIRM_EVERY_S = 0.02
-RULES = ["segwit"]  # Core refuses a request that does not name it
+RULES = ["segwit", "signet"]  # Core refuses a request that does not name those of its network
 CONFIRM_S = 2.0
 BODY = "body.json"
+HASH = re.compile("[0-9a-f]{64}")
 LATE_KEPT, LATE_S = 4, 30.0
 SAME_BLOCK = ("duplicate", "already")  # what a node says of a block that it has
 
@@ -146,7 +148,7 @@ class Miner(Node):
         def look(node: rpc.Rpc) -> dict[str, Any]:
             end = time.monotonic() + seconds
             while True:
-                tip = str(node.call("getbestblockhash"))
+                tip = self._tip(node)
                 if tip != previous or time.monotonic() >= end:
                     return {"answer": {"tip": tip}}
                 self._sleep(every)
@@ -154,12 +156,12 @@ class Miner(Node):
         return self._asked(look)
 
     @task
-    def submit(self, *body: File, header: str, coinbase: str, identity: str) -> dict[str, Any]:
+    def submit(self, *body: File, header: str, coinbase: str, identity: str, workid: str = "") -> dict[str, Any]:
         """Give the block to the node, and find out what became of it.  Doing it twice changes nothing.
 
         `body`: a file with the block's transactions; none where it has none but the coinbase.
         """
-        return self._asked(lambda node: {"answer": self._submit(node, body, header, coinbase, identity)})
+        return self._asked(lambda node: {"answer": self._submit(node, body, header, coinbase, identity, workid)})
 
     @task
     def keep(self, body: File, identity: str) -> dict[str, Any]:
@@ -174,7 +176,7 @@ class Miner(Node):
             return ask(rpc.Rpc.from_environment(lambda: not self.cancelled))
         except rpc.Unwanted:
             return {}
-        except (rpc.Misconfigured, AddressError, CoinbaseError) as error:
+        except (rpc.Misconfigured, AddressError, CoinbaseError, template.Unminable) as error:
             return {"answer": {"trouble": str(error), "wait": False}}
         except (rpc.Unreachable, rpc.RpcError, template.TemplateError) as error:
             return {"answer": {"trouble": str(error), "wait": True}}
@@ -191,7 +193,7 @@ class Miner(Node):
     ) -> dict[str, Any]:
         chain = node.call("getblockchaininfo")
         name = str(chain.get("chain", "")) if isinstance(chain, dict) else ""
-        pay_to = script_of(address, name)
+        pay_to = script_of(address, rpc.one_line(name))
         asked = {"rules": RULES, "capabilities": ["coinbasevalue", "longpoll"], **request}
         got = template.parse(node.call("getblocktemplate", asked, limit_s=seconds))
         transactions = [transaction.data for transaction in got.transactions]
@@ -199,7 +201,9 @@ class Miner(Node):
         (self.folder / BODY).write_text(json.dumps([each.hex() for each in transactions]))
         return {"answer": {"work": {**work, "chain": name}}, "body": File(BODY)}
 
-    def _submit(self, node: rpc.Rpc, body: Sequence[File], header: str, coinbase: str, wanted: str) -> dict[str, Any]:
+    def _submit(
+        self, node: rpc.Rpc, body: Sequence[File], header: str, coinbase: str, wanted: str, work_id: str = ""
+    ) -> dict[str, Any]:
         transactions = [each for file in body for each in transactions_in(file)]
         raw = bytes.fromhex(header)
         if identity_of(transactions) != wanted:
@@ -211,17 +215,17 @@ class Miner(Node):
         except BlockError as error:
             return {"status": "rejected", "reason": str(error)}
         try:
-            said = node.call("submitblock", whole.hex())
+            said = node.call("submitblock", whole.hex(), *([{"workid": work_id}] if work_id else []))
         except rpc.RpcError as error:
             said = error.message
-        return self._verdict(node, displayed(double_sha256(raw)), "" if said is None else str(said))
+        return self._verdict(node, displayed(double_sha256(raw)), "" if said is None else rpc.one_line(said))
 
     def _verdict(self, node: rpc.Rpc, name: str, said: str) -> dict[str, Any]:
         """Only the chain tells: an answer of null may mean a side chain, and "duplicate" may mean that we have won."""
         reason = said.removeprefix("rejected: ")
         end = time.monotonic() + CONFIRM_S
         while True:
-            tip = str(node.call("getbestblockhash"))
+            tip = self._tip(node)
             if tip == name:
                 return {"status": "accepted", "reason": reason, "tip": tip}
             known = self._known(node, name)
@@ -234,6 +238,12 @@ class Miner(Node):
                 stale = "stale" in reason or "prevblk" in reason or "inconclusive" in reason
                 return {"status": "stale" if stale else "rejected", "reason": reason or "not known", "tip": tip}
             self._sleep(CONFIRM_EVERY_S)
+
+    def _tip(self, node: rpc.Rpc) -> str:
+        tip = node.call("getbestblockhash")
+        if not isinstance(tip, str) or not HASH.fullmatch(tip):
+            raise rpc.Unreachable(f"the Bitcoin node's tip is no hash in hex: {rpc.one_line(tip)}")
+        return tip
 
     def _known(self, node: rpc.Rpc, name: str) -> int | None:
         """How many blocks deep it is in the best chain, from 1 on; -1 on a side chain; None where it is not known."""

@@ -16,6 +16,7 @@ import http.client
 import json
 import os
 import select
+import socket
 import ssl
 import time
 from collections.abc import Callable
@@ -28,6 +29,10 @@ ANSWER_S: Final = 20.0
 CONNECT_S: Final = 5.0
 LOOK_S: Final = 0.1  # between two looks at whether somebody still wants the answer
 READ_BYTES: Final = 1 << 20
+SECRET_CHARACTERS: Final = 6  # a shorter password may stand in any answer by chance
+HEAD_BYTES: Final = 1 << 16  # of an answer's HTTP headers
+ENDED: Final = getattr(select, "POLLRDHUP", 0) | select.POLLHUP | select.POLLERR
+HEAD_LOOK_S: Final = 0.002
 SHOWN_CHARACTERS: Final = 200
 WARMING_UP: Final = -28
 METHOD_UNKNOWN: Final = -32601
@@ -130,6 +135,19 @@ class Rpc:
         """The result.  Unwanted as soon as nobody wants it; Unreachable after `limit_s`."""
         body = json.dumps({"jsonrpc": "1.0", "id": method, "method": method, "params": list(parameters)}).encode()
         authorization = self._credentials.authorization()
+        status, data = self._exchange(method, body, authorization, limit_s)
+        try:
+            return _result(method, status, data)
+        except (RpcError, Unreachable):
+            if _sends_back(data, authorization):
+                raise Unreachable(
+                    "what answers at the Bitcoin node's URL sends back what it is sent, the password too: that is no "
+                    "Bitcoin node"
+                ) from None
+            raise
+
+    def _exchange(self, method: str, body: bytes, authorization: str, limit_s: float) -> tuple[int, bytes]:
+        """The answer's HTTP status, and the answer."""
         connection = _connection(self._credentials.url)
         deadline = time.monotonic() + limit_s
         try:
@@ -138,7 +156,7 @@ class Rpc:
             connection.request("POST", path, body, headers)
             self._await(connection, deadline, method)
             response = connection.getresponse()
-            return _result(method, response.status, self._read(response, deadline, method))
+            return response.status, self._read(response, method)
         except (OSError, http.client.HTTPException) as error:
             reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
             raise Unreachable(f"no Bitcoin node answers at {self._credentials.url}: {reason}".rstrip()) from None
@@ -146,17 +164,18 @@ class Rpc:
             connection.close()
 
     def _await(self, connection: http.client.HTTPConnection, deadline: float, method: str) -> None:
-        """Until the answer begins."""
+        """Until the answer's headers are there."""
         poll = select.poll()
-        poll.register(connection.sock, select.POLLIN)
-        while not poll.poll(LOOK_S * 1000):
+        poll.register(connection.sock, select.POLLIN | ENDED)
+        while not (events := poll.poll(LOOK_S * 1000)) or not (events[0][1] & ENDED or _head_is_there(connection)):
             if not self._wanted():
                 raise Unwanted
             if time.monotonic() > deadline:
                 raise Silent(f"the Bitcoin node does not answer {method}")
         connection.sock.settimeout(CONNECT_S)
 
-    def _read(self, response: http.client.HTTPResponse, deadline: float, method: str) -> bytes:
+    def _read(self, response: http.client.HTTPResponse, method: str) -> bytes:
+        deadline = time.monotonic() + 2 * ANSWER_S
         too_much = f"the Bitcoin node answers {method} with more than {ANSWER_BYTES >> 20} MiB: that is no answer"
         if (response.length or 0) > ANSWER_BYTES:
             raise Unreachable(too_much)
@@ -166,7 +185,7 @@ class Rpc:
             size += len(piece)
             if size > ANSWER_BYTES:
                 raise Unreachable(too_much)
-            if time.monotonic() > deadline + ANSWER_S:
+            if time.monotonic() > deadline:
                 raise Unreachable(f"the Bitcoin node's answer to {method} does not end")
             if not self._wanted():
                 raise Unwanted
@@ -183,6 +202,26 @@ def _connection(url: str) -> http.client.HTTPConnection:
     return http.client.HTTPConnection(host, parts.port or 80, timeout=CONNECT_S)
 
 
+def _head_is_there(connection: http.client.HTTPConnection) -> bool:
+    """Whether reading the headers will not wait; a peer may send them a byte at a time."""
+    if isinstance(connection, http.client.HTTPSConnection):
+        return True  # what is encrypted cannot be looked at
+    seen = connection.sock.recv(HEAD_BYTES, socket.MSG_PEEK)
+    is_no_http = not b"HTTP/".startswith(seen[:5]) and b"\n" in seen
+    if not seen or is_no_http or len(seen) == HEAD_BYTES or b"\n\r\n" in seen or b"\n\n" in seen:
+        return True
+    time.sleep(HEAD_LOOK_S)
+    return False
+
+
+def _sends_back(data: bytes, authorization: str) -> bool:
+    """Whether our secret stands in this: then it must not be shown."""
+    encoded = authorization.partition(" ")[2].encode()
+    pair = base64.b64decode(encoded)
+    password = pair.partition(b":")[2]
+    return encoded in data or pair in data or (len(password) >= SECRET_CHARACTERS and password in data)
+
+
 def _result(method: str, status: int, data: bytes) -> Any:
     """What the node answered; errors come with status 200 or 500, whoever wrote the node."""
     if status in (401, 403):
@@ -195,10 +234,10 @@ def _result(method: str, status: int, data: bytes) -> Any:
     error = answer.get("error")
     if error is None:
         return answer.get("result")
-    code, message = -1, _text(error)
+    code, message = -1, one_line(error)
     if isinstance(error, dict):
         code = error["code"] if isinstance(error.get("code"), int) else -1
-        message = _text(error.get("message", error))
+        message = one_line(error.get("message", error))
     if code == WARMING_UP:
         raise Unreachable(f"the Bitcoin node is warming up: {message}")
     if code == METHOD_UNKNOWN:
@@ -206,10 +245,12 @@ def _result(method: str, status: int, data: bytes) -> Any:
     raise RpcError(code, message)
 
 
-def _text(value: object) -> str:
-    text = str(value)
+def one_line(value: object) -> str:
+    """For a person's terminal: a bounded text on one line, without control characters."""
+    text = str(value)[: 4 * SHOWN_CHARACTERS]
+    text = " ".join("".join(each if each.isprintable() else " " for each in text).split())
     return text if len(text) <= SHOWN_CHARACTERS else text[:SHOWN_CHARACTERS] + "..."
 
 
 def _shown(data: bytes) -> str:
-    return _text(" ".join(data[: 4 * SHOWN_CHARACTERS].decode("utf-8", "replace").split())) or "nothing"
+    return one_line(data[: 4 * SHOWN_CHARACTERS].decode("utf-8", "replace")) or "nothing"

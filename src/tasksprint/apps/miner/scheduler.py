@@ -321,7 +321,7 @@ class Mine(Copies):
         work = self.works[str(source)]
         raw = with_nonce(header(work, extranonce), nonce)
         coinbase = paid(work, extranonce).whole.hex()
-        about = {"header": raw.hex(), "coinbase": coinbase, "identity": work["identity"]}
+        about = {"header": raw.hex(), "coinbase": coinbase, "identity": work["identity"], "workid": work["workid"]}
         body, client = self.body(source)
         task = self.aside("submit", about, GRACE_S, prerequisites=body, side_effects=True)
         self.submitting[task.number], self.bodies[task.number] = hit, client

@@ -1,4 +1,4 @@
-"""A node's answer to getblocktemplate (BIP 22, 23, 9, 145), checked field by field before anything is built on it.
+"""A node's answer to getblocktemplate (BIP 22, 23, 9, 145, 325), checked field by field before anything is built on it.
 
 `parse` turns the JSON object into a Template or raises TemplateError, which names the field, what is wrong with it and
 what was there.  Nothing of the answer is believed that can be computed: ids come from the transactions' own bytes.
@@ -25,13 +25,18 @@ from tasksprint.apps.miner.transaction import TransactionError, without_witness
 TRANSACTIONS_MAX: Final = 200_000
 TRANSACTIONS_BYTES: Final = 128 << 20  # of all transactions together
 FLAGS_BYTES: Final = 64
-LONGPOLL_CHARACTERS: Final = 1024
-RULES_KNOWN: Final = ("csv", "segwit", "taproot", "testdummy")
+WORD_CHARACTERS: Final = 1024
+RULES_KNOWN: Final = ("csv", "segwit", "taproot", "testdummy", "signet")
+OP_TRUE: Final = "51"  # the challenge of a signet on which anybody may mine
 SHOWN_CHARACTERS: Final = 60
 
 
 class TemplateError(ValueError):
     """A template that cannot be mined on; the text says which field is wrong."""
+
+
+class Unminable(Exception):
+    """Nothing that this miner may mine on, now or later."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +62,7 @@ class Template:
     segwit: bool
     flags: bytes  # for the coinbase's script
     longpoll: str  # empty where the node has none
+    work_id: str  # what the node wants to hear again with the block; empty where it wants nothing
 
     def branch(self) -> tuple[bytes, ...]:
         return merkle_branch([transaction.txid for transaction in self.transactions])
@@ -86,13 +92,14 @@ class Template:
 
 
 def parse(answer: object) -> Template:
-    """The template in a node's answer."""
+    """The template in a node's answer; TemplateError, or Unminable where the next one will be no better."""
     if not isinstance(answer, Mapping):
         raise TemplateError(f"a block template is a JSON object, not {_shown(answer)}")
     if "coinbasevalue" not in answer and "coinbasetxn" in answer:
         raise TemplateError(
             "the node gives a coinbase of its own (coinbasetxn), not a coinbasevalue to pay to an address"
         )
+    _for_anybody(answer)
     bits = _bits(answer)
     time, least_time = _number(answer, "curtime", 0, (1 << 32) - 1), _number(answer, "mintime", 0, (1 << 32) - 1, 0)
     template = Template(
@@ -107,7 +114,8 @@ def parse(answer: object) -> Template:
         transactions=_transactions(answer),
         segwit=_segwit(answer),
         flags=_flags(answer),
-        longpoll=_longpoll(answer),
+        longpoll=_word(answer, "longpollid"),
+        work_id=_word(answer, "workid"),
     )
     _agrees(answer, template)
     return template
@@ -189,11 +197,21 @@ def _segwit(fields: Mapping[str, object]) -> bool:
     return "segwit" in rules or "!segwit" in rules
 
 
-def _longpoll(fields: Mapping[str, object]) -> str:
-    value = fields.get("longpollid", "")
-    if not isinstance(value, str) or len(value) > LONGPOLL_CHARACTERS:
-        raise _wrong("longpollid", f"a text of at most {LONGPOLL_CHARACTERS} characters", value)
+def _word(fields: Mapping[str, object], name: str) -> str:
+    value = fields.get(name, "")
+    if not isinstance(value, str) or len(value) > WORD_CHARACTERS:
+        raise _wrong(name, f"a text of at most {WORD_CHARACTERS} characters", value)
     return value
+
+
+def _for_anybody(fields: Mapping[str, object]) -> None:
+    """The blocks of a signet carry the signature of whoever runs it (BIP 325)."""
+    challenge = fields.get("signet_challenge", OP_TRUE)
+    if challenge != OP_TRUE:
+        raise Unminable(
+            "this signet's blocks must be signed by whoever runs it; one can be mined by anybody only where the "
+            f"signetchallenge is {OP_TRUE}"
+        )
 
 
 def _transactions(fields: Mapping[str, object]) -> tuple[Transaction, ...]:

@@ -38,6 +38,7 @@ def work_of(template: Template, pay_to: bytes, message: bytes, harder: int) -> W
         "branch": [each.hex() for each in template.branch()],
         "transactions": len(template.transactions),
         "longpoll": template.longpoll,
+        "workid": template.work_id,
     }
 
 
