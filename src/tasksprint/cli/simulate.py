@@ -1,4 +1,7 @@
-"""`tasksprint sim`: whole clusters in virtual time, with faults, each from one seed."""
+"""`tasksprint sim`: whole clusters in virtual time, with faults, each from one seed.
+
+Alone it tries TaskSprint itself, with scripted programs; with a job it tries that (`simulate_job`).
+"""
 
 from __future__ import annotations
 
@@ -8,9 +11,12 @@ from typing import Any
 import click
 
 from tasksprint.cli.commands import Failure
+from tasksprint.cli.simulate_job import Asked, replay_job, simulate_job
 
 
 @click.command()
+@click.argument("what", required=False, metavar="[APP|FILE.py|FOLDER]")
+@click.argument("words", nargs=-1, metavar="[ARGUMENTS...]")
 @click.option("--seeds", type=click.IntRange(1), help="Run this many seeds.  [default: 100]")
 @click.option(
     "--from-seed", type=click.IntRange(0), help="The first seed; alone: run this one and print its trace hash."
@@ -18,8 +24,31 @@ from tasksprint.cli.commands import Failure
 @click.option("--plant", metavar="NAME", help="With a planted bug: a checker must find it.")
 @click.option("--list-plants", is_flag=True, help="The bugs that can be planted.")
 @click.option("--trace", is_flag=True, help="Print every event of the seed (with --from-seed alone).")
-def sim(seeds: int | None, from_seed: int | None, plant: str | None, list_plants: bool, trace: bool) -> None:
-    """Simulate clusters under loss, cuts, crashes and pauses, and check every promise after every event."""
+@click.option("--args", metavar="JSON", help="The job's arguments (instead of name=value words).")
+@click.option("--job-seed", type=click.IntRange(0, 2**64 - 1), default=0, help="What `run` calls --seed.  [default: 0]")
+@click.option("--clients", type=click.IntRange(1, 64), help="For the job, at first.  [default: 1 to 4, by the seed]")
+@click.option("--slots", type=click.IntRange(1, 1024), help="Of each of its clients.  [default: 1 to 3, by the seed]")
+def sim(
+    what: str | None,
+    words: tuple[str, ...],
+    seeds: int | None,
+    from_seed: int | None,
+    plant: str | None,
+    list_plants: bool,
+    trace: bool,
+    **options: Any,
+) -> None:
+    """Simulate clusters under loss, cuts, crashes and pauses, and check every promise after every event.
+
+    \b
+    tasksprint sim --seeds 1000                 scripted jobs
+    tasksprint sim program.py name=value ...    your own: is its answer the same in every run?
+    """
+    if what is not None:
+        of_a_job(Asked(what, words, **options), seeds, from_seed, trace, own_world=plant is not None or list_plants)
+        return
+    if any(options.values()):
+        raise click.UsageError("--args, --job-seed, --clients and --slots are for a job: name it as `run` does")
     from tasksprint.sim.campaign import run_seed
     from tasksprint.sim.plants import PLANTS
 
@@ -41,6 +70,15 @@ def sim(seeds: int | None, from_seed: int | None, plant: str | None, list_plants
             raise Failure(f"seed {outcome.seed} fails ({outcome.checker}): {outcome.failure}")
         return
     campaign(from_seed or 0, seeds or 100, plant)
+
+
+def of_a_job(asked: Asked, seeds: int | None, from_seed: int | None, trace: bool, *, own_world: bool) -> None:
+    if own_world:
+        raise click.UsageError("bugs are planted in TaskSprint, not in a job: leave the job out")
+    if from_seed is not None and seeds is None:
+        replay_job(asked, from_seed, trace=trace)
+    else:
+        simulate_job(asked, from_seed or 0, seeds or 100)
 
 
 def campaign(start: int, count: int, plant: str | None) -> None:

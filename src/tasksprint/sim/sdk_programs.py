@@ -51,10 +51,16 @@ class SdkPrograms:
     """The programs of one job; used as a context, which has the folder of the tasks' files."""
 
     def __init__(
-        self, scheduler: Callable[[], type[Scheduler]], node: Callable[[], type[Node]], takes: Takes | None = None
+        self,
+        scheduler: Callable[[], type[Scheduler]],
+        node: Callable[[], type[Node]],
+        takes: Takes | None = None,
+        *,
+        hidden: str = "",
     ):
-        """`scheduler`, `node`: load the class, for a new process of it."""
+        """`scheduler`, `node`: load the class, for a new process of it.  `hidden`: what no error shall show."""
         self.load_scheduler, self.load_node, self.takes = scheduler, node, takes
+        self.hidden = hidden
         self.surroundings = Surroundings()
         self.folder = Path()
         self.longest_us = 0  # of the tasks that were begun in this run
@@ -83,8 +89,9 @@ class SdkPrograms:
         return SdkNode(self, host)
 
     def said(self, error: BaseException | str) -> str:
-        """For a person, and the same in every run: without the folder of this one."""
-        return (error if isinstance(error, str) else whole(error)).replace(f"{self.folder}", "").strip()
+        """For a person, and the same in every run: without the folders of this one."""
+        text = (error if isinstance(error, str) else whole(error)).replace(f"{self.folder}/", "").strip()
+        return text.replace(self.hidden, "") if self.hidden else text
 
 
 @contextlib.contextmanager
