@@ -140,6 +140,34 @@ def test_more_hits_than_are_gathered_at_once(kernel):
     assert limited == (found.hits[:8500], 8500)
 
 
+def test_every_hit_is_told_unless_a_limit_is_asked_for(kernel):
+    found = nonce.search(HEADER, 0, 5000, (1 << 256) - 1, kernel=kernel)
+    assert (len(found.hits), found.hashes) == (5000, 5000)
+    limited = nonce.search(HEADER, 0, 5000, (1 << 256) - 1, kernel=kernel, max_hits=1 << 70)
+    assert limited == found
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"start": 1.5},
+        {"start": -0.0},
+        {"count": "7"},
+        {"count": 7.0},
+        {"target": 1e70},
+        {"target": "00"},
+        {"max_hits": 1.5},
+        {"stop": [0]},
+        {"stop": "0"},
+    ],
+    ids=str,
+)
+def test_types_are_checked_alike(kernel, wrong):
+    arguments = {"start": 0, "count": 10, "target": EASY, **wrong}
+    with pytest.raises(TypeError):
+        nonce.search(HEADER, kernel=kernel, **arguments)
+
+
 def test_the_nonce_in_the_header_does_not_matter(kernel):
     other = HEADER[:76] + b"\xff\x01\x02\x03"
     assert nonce.search(other, 0, 100, EASY, kernel=kernel) == twin(HEADER, 0, 100, EASY)

@@ -29,6 +29,7 @@ import os
 import time
 from collections.abc import Callable
 from functools import lru_cache
+from operator import index
 from typing import NamedTuple
 
 from tasksprint.native import nonce_plain
@@ -77,28 +78,32 @@ def search(
     *,
     kernel: str | None = None,
     stop: Stop | None = None,
-    max_hits: int = 1024,
+    max_hits: int | None = None,
 ) -> Found:
     """Searches the nonces `start` to `start + count - 1`; the nonce in `header` does not matter.
 
     `target` may be any number from 0; beyond 2**256 - 1 every hash is a hit.  `kernel` is one of `kernels()`, by
-    default what `choose` chose.  The search ends behind hit number `max_hits`.  Raises ValueError for
-    arguments that are none, before anything is searched.
+    default what `choose` chose.  The search ends behind hit number `max_hits`, if there is such a limit: a hit takes
+    some 200 bytes.  Raises ValueError or TypeError for arguments that are none, before anything is searched.
     """
+    start, count, target = index(start), index(count), index(target)  # a fraction is an error, not its whole part
+    most = NONCES if max_hits is None else index(max_hits)
     if not isinstance(header, bytes) or len(header) != HEADER_BYTES:
         raise ValueError(f"a block header is {HEADER_BYTES} bytes, not {_described(header)}")
     if not 0 <= start <= NONCES or not 0 <= count <= NONCES - start:
         raise ValueError(f"nonces go from 0 to {NONCES - 1}: {count} nonces from {start} are out of range")
     if target < 0:
         raise ValueError("a target is not negative")
-    if max_hits < 1:
+    if most < 1:
         raise ValueError(f"max_hits must be at least 1, not {max_hits}")
+    if stop is not None and not memoryview(stop).nbytes:
+        raise ValueError("stop must have a byte")
     name = choose().kernel if kernel is None else kernel
     if name not in kernels():
         raise ValueError(f"no kernel {name!r} here; there are {', '.join(kernels())}")
     if start == NONCES:  # and so nothing to do
         return Found([], 0)
-    return Found(*_searches(name)(header, start, count, min(target, TARGET_MAX), stop, max_hits))
+    return Found(*_searches(name)(header, start, count, min(target, TARGET_MAX), stop, min(most, NONCES)))
 
 
 def kernels() -> tuple[str, ...]:
