@@ -80,6 +80,19 @@ def test_a_copy_behind_the_log_is_compared_as_far_as_it_goes() -> None:
     assert bench.copy.state == "parted"
 
 
+@pytest.mark.parametrize("last", ["t", "other"])
+def test_a_copy_that_was_compared_amid_an_answer_waits_when_the_log_is_ahead_in_that_answer(last: str) -> None:
+    """It must not be held against the end of the answer before: it is past that already."""
+    bench = Bench(events=1)
+    bench.say((1, []))
+    bench.say((2, start(1, FULL)), seq=2, more=True)
+    bench.decide((2, start(1, FULL)), more=True)
+    bench.decide((2, start(FULL + 1, FULL)), part=1, more=True)
+    assert bench.copy.state == "good"
+    bench.say((2, start(FULL + 1, FULL, last)), seq=2, more=True)
+    assert bench.copy.state == ("good" if last == "t" else "parted")
+
+
 # --- proposing --------------------------------------------------------------------------------------------
 
 

@@ -88,6 +88,7 @@ class Copy:
     chunks: deque[Chunk] = field(default_factory=deque)  # said, not yet decided
     passed: deque[tuple[int, bytes]] = field(default_factory=deque)  # decided, not yet compared: (event, digest)
     compared: bytes = b""
+    compared_seq: int = 0  # the event whose answer, or the begin of it, was compared last
     partial: list[AnyAction] = field(default_factory=list)  # of the answer to event `partial_seq`, not yet cut off
     partial_bytes: int = 0
     partial_seq: int = 0
@@ -323,9 +324,9 @@ class Copies:
             seq = copy.complete
             expected = self.machine.answer_digest(copy.job, seq)
         while copy.passed and copy.passed[0][0] <= seq:
-            copy.compared = copy.passed.popleft()[1]
-        if seq < state.trusted[0] or seq <= state.saved[0]:
-            return
+            copy.compared_seq, copy.compared = copy.passed.popleft()
+        if seq < state.trusted[0] or seq <= state.saved[0] or seq < copy.compared_seq:
+            return  # the last: we were compared amid an answer, and now the log is ahead of us in that same answer
         if expected is not None and expected != copy.compared:
             self._part(copy, seq)
 
