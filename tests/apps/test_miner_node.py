@@ -66,11 +66,68 @@ def test_a_search_ends_behind_its_last_hit_in_time_or_when_nobody_wants_it() -> 
 
 
 @pytest.mark.parametrize(
-    "args", [("00", "00"), ("xy", "00"), (HEADER.hex(), "00", -1), (HEADER.hex(), "00", 1, nonce.NONCES)]
+    ("args", "words"),
+    [
+        (("00", "00"), "80 bytes, not 1"),
+        (("xy", "00"), "header is 80 bytes in hex, not 'xy'"),
+        ((5, "00"), "header is 80 bytes in hex, not 5"),
+        ((HEADER.hex(), "rare"), "target is a number in hex, in quotes, not 'rare'"),
+        ((HEADER.hex(), 255), "target is a number in hex, in quotes, not 255"),
+        ((HEADER.hex(), "-1"), "not negative"),
+        ((HEADER.hex(), "00", -1), "out of range"),
+        ((HEADER.hex(), "00", 1, nonce.NONCES), "out of range"),
+        ((HEADER.hex(), "00", 1, -1), "out of range"),
+        ((HEADER.hex(), "00", 1.5), "start is a whole number, not 1.5"),
+        ((HEADER.hex(), "00", 1, float("nan")), "count is a whole number, not nan"),
+        ((HEADER.hex(), "00", 1, "7"), "count is a whole number, not '7'"),
+        ((HEADER.hex(), "00", 1, 7, None, 0), "max_hits must be at least 1"),
+    ],
 )
-def test_a_search_of_nothing_is_refused(args: Any) -> None:
-    with pytest.raises(ValueError):
+def test_a_search_of_nothing_is_refused(args: Any, words: str) -> None:
+    with pytest.raises(TaskFailed, match=words):
         miner().search(*args)
+
+
+HELLO = '{"type":"hello","version":1,"job":"mine","folder":"/tmp","node":0}'
+RUN = json.dumps(
+    {"type": "run", "task": 1, "name": "search", "args": {"header": HEADER.hex(), "target": "00", "count": 9}}
+    | {"inputs": [], "seed": "0" * 16, "folder": "/tmp/mine-1"}
+)
+
+
+def alone(said: bytes) -> tuple[int, list[Any], str]:
+    """The node by itself: (exit code, what it answers, what it complains about)."""
+    command = [sys.executable, "-c", "from tasksprint.cli.node import main; main()", "miner"]
+    done = subprocess.run(command, input=said, capture_output=True, timeout=60, check=False)
+    return done.returncode, [json.loads(line) for line in done.stdout.splitlines()], done.stderr.decode()
+
+
+def test_at_the_end_of_the_input_the_node_finishes_what_it_was_given() -> None:
+    code, heard, complaint = alone(f"{HELLO}\n{RUN}".encode())  # the last line without its end
+    assert (code, complaint) == (0, "")
+    assert heard[-1]["result"]["found"]["hashes"] == 9
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        (b"nonsense", "a line that is no JSON: 'nonsense'"),
+        (b"\xff\x00", "a line that is no JSON"),
+        (b"[" * 100_000, "a line that is no JSON: '[[["),
+        (b"5", "a message is a JSON object with a type, not 5"),
+        (b'{"type": "' + b"x" * 100_000 + b'"}', "unknown type 'xxx"),
+        (b'{"type": "run"}', "a run without a task"),
+    ],
+)
+def test_a_line_that_is_none_ends_the_node_with_a_sentence(line: bytes, words: str) -> None:
+    code, _, complaint = alone(f"{HELLO}\n".encode() + line + b"\n")
+    assert code == 2
+    assert words in complaint and complaint.count("\n") == 1 and len(complaint) < 300
+
+
+def test_a_run_that_lacks_something_says_what() -> None:
+    _, heard, _ = alone(f'{HELLO}\n{{"type":"run","task":7,"name":"search"}}\n'.encode())
+    assert (heard[-1]["task"], heard[-1]["error"]) == (7, "ValueError: the run has no seed")
 
 
 class Chain:

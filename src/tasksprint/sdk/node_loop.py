@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 READ_BYTES = 1 << 18
 PROGRESS_S = 0.1  # between two progress lines
 LOG_CHARS = 1 << 16  # in one log line
+SHOWN_CHARS = 100  # of what is wrong
 
 
 class Inbox:
@@ -58,12 +59,16 @@ class Inbox:
         data = os.read(self._reader, READ_BYTES)
         if not data:
             self.over = True
-            return
+            data = b"\n"  # the last line is one, even without its end
         if b"\n" not in data:
             data = self._whole_line(data)
         lines = (self._rest + data).split(b"\n")
         self._rest = lines.pop()
-        for message in json.loads(f"[{b','.join(filter(None, lines)).decode()}]"):
+        try:
+            messages = json.loads(f"[{b','.join(filter(None, lines)).decode()}]")
+        except (ValueError, RecursionError):
+            messages = _each(lines)
+        for message in messages:
             self._take(message)
 
     def _whole_line(self, data: bytes) -> bytes:
@@ -77,8 +82,8 @@ class Inbox:
         return b"".join(pieces)
 
     def _take(self, message: dict[str, Any]) -> None:
-        kind = message.get("type")
-        if kind == "run" or kind == "hello":
+        kind = message.get("type") if isinstance(message, dict) else None
+        if (kind == "run" and "task" in message) or kind == "hello":
             self.runs.append(message)
         elif kind == "cancel":
             name = (message["task"], message.get("attempt", 0))
@@ -88,7 +93,29 @@ class Inbox:
         elif kind == "bye":
             self.over = True
         else:
-            raise streams.Unknown(f"a message of the unknown type {kind!r}")
+            raise streams.Unknown(_refusal(message))
+
+
+def _each(lines: list[bytes]) -> Iterator[Any]:
+    """Lines one by one, since one of them is wrong."""
+    for line in filter(None, lines):
+        try:
+            yield json.loads(line)
+        except (ValueError, RecursionError):
+            raise streams.Unknown(f"a line that is no JSON: {_shown(line.decode('utf-8', 'replace'))}") from None
+
+
+def _refusal(message: Any) -> str:
+    if not isinstance(message, dict):
+        return f"a message is a JSON object with a type, not {_shown(message)}"
+    if message.get("type") == "run":
+        return "a run without a task: its number names it in the answer"
+    return f"a message of the unknown type {_shown(message.get('type'))}"
+
+
+def _shown(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= SHOWN_CHARS else f"{text[:SHOWN_CHARS]}..."
 
 
 class Work:
@@ -107,6 +134,8 @@ class Work:
         self._seeded = seeding.watch(lambda: self.seed)
 
     def begin(self, run: dict[str, Any]) -> None:
+        if "seed" not in run or "folder" not in run:
+            raise ValueError(f"the run has no {'folder' if 'seed' in run else 'seed'}")
         self.seed = int(run["seed"], 16)
         self._path = run["folder"]
         self._folder_made = self._random_is_seeded = False

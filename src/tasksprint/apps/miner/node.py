@@ -42,6 +42,27 @@ def transactions_in(body: File) -> list[bytes]:
     return [bytes.fromhex(each) for each in json.loads(body.read_text())]
 
 
+def checked_range(header: str, target: str, start: int, count: int | None, max_hits: int) -> tuple[bytes, int, int]:
+    """(header, target, end of the range), or TaskFailed with a sentence for whoever wrote them."""
+    try:
+        raw = bytes.fromhex(header)
+    except (TypeError, ValueError):
+        raise TaskFailed(f"header is {nonce.HEADER_BYTES} bytes in hex, not {rpc.one_line(repr(header))}") from None
+    try:
+        limit = int(target, 16)
+    except (TypeError, ValueError):
+        raise TaskFailed(f"target is a number in hex, in quotes, not {rpc.one_line(repr(target))}") from None
+    for name, number in (("start", start), ("count", 0 if count is None else count), ("max_hits", max_hits)):
+        if not isinstance(number, int) or isinstance(number, bool):
+            raise TaskFailed(f"{name} is a whole number, not {rpc.one_line(repr(number))}")
+    end = nonce.NONCES if count is None else start + count
+    try:
+        nonce.search(raw, start, end - start if end > nonce.NONCES or end < start else 0, limit, max_hits=max_hits)
+    except ValueError as error:
+        raise TaskFailed(str(error)) from None
+    return raw, limit, end
+
+
 class Miner(Node):
     def __init__(self) -> None:
         self._chunk = 1 << 14
@@ -72,9 +93,7 @@ class Miner(Node):
         hashes that were done and not told, and, for runs with a `mark`, `late` has the node's last hits as [mark,
         nonce]; the scheduler knows which of them it has.  `tell`: a line in the job's log when it begins.
         """
-        raw, limit = bytes.fromhex(header), int(target, 16)
-        end = nonce.NONCES if count is None else start + count
-        nonce.search(raw, start, end - start if end > nonce.NONCES or end < start else 0, limit)  # checks the arguments
+        raw, limit, end = checked_range(header, target, start, count, max_hits)
         kernel = nonce.choose().kernel
         hits: list[dict[str, Any]] = []
         began = time.monotonic()
