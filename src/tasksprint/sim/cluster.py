@@ -28,6 +28,7 @@ from tasksprint.sim.checkers.leader_log import LeaderLog
 from tasksprint.sim.checkers.leaders import Leaders
 from tasksprint.sim.checkers.leftovers import Leftovers, leftovers
 from tasksprint.sim.checkers.order import Order
+from tasksprint.sim.checkers.parting import Parting
 from tasksprint.sim.checkers.promises import Promises
 from tasksprint.sim.checkers.quorum import Quorum
 from tasksprint.sim.checkers.sessions import Sessions
@@ -62,7 +63,8 @@ CONVERGE_US = 10 * limits.ELECTION_MS * MS_US
 def cluster_checkers() -> list[Checker]:
     return [
         Chosen(), Quorum(), Leaders(), Promises(), Acceptance(), LeaderLog(), Order(), Digests(), Bounds(), Synced(),
-        ClusterTime(), Deaths(), Attempts(), Decisions(), Sessions(), Kills(), Feeding(), State(), Leftovers(),
+        ClusterTime(), Deaths(), Attempts(), Decisions(), Sessions(), Kills(), Feeding(), Parting(), State(),
+        Leftovers(),
     ]  # fmt: skip
 
 

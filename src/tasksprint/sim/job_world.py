@@ -12,7 +12,6 @@ from dataclasses import dataclass
 
 from tasksprint import limits
 from tasksprint.sim.checkers.base import Checker
-from tasksprint.sim.checkers.parting import Parting
 from tasksprint.sim.cluster import ENDS_US, SAFETY_US, Cluster
 from tasksprint.sim.network import Link
 from tasksprint.sim.patch import Patch
@@ -174,9 +173,6 @@ class JobCluster(OneJob):
         super().__init__(world, programs, job)
         self.expected, self._asked_clients, self._asked_slots = expected, clients, slots
         self._crashed: dict[tuple[int, int], int] = {}  # (job, task) → nodes that died on it
-
-    def _checkers(self) -> list[Checker]:
-        return [*super()._checkers(), Parting()]
 
     def run(self) -> None:
         with Patch() as patch:

@@ -66,6 +66,9 @@ class Programs(Protocol):
 
     def node(self, host: ClientHost) -> NodeCopy: ...
 
+    def repeatable(self, spec: JobSpec) -> bool:
+        """Whether all copies of the scheduler decide alike, as they should."""
+
 
 def value_piece(value: bytes, *, is_file: bool = False) -> Piece:
     return Piece(len(value), piece_digest(value), is_file, value)

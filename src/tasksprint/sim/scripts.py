@@ -339,6 +339,9 @@ class Scripted:
     def node(self, host: ClientHost) -> ScriptedNode:
         return ScriptedNode(host)
 
+    def repeatable(self, spec: JobSpec) -> bool:
+        return SCRIPTS[spec.scheduler[0]].repeatable
+
 
 # --- the undisturbed run -----------------------------------------------------------------------------
 

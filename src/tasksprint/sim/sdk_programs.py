@@ -88,6 +88,9 @@ class SdkPrograms:
     def node(self, host: ClientHost) -> SdkNode:
         return SdkNode(self, host)
 
+    def repeatable(self, spec: JobSpec) -> bool:
+        return True
+
     def said(self, error: BaseException | str) -> str:
         """For a person, and the same in every run: without the folders of this one."""
         text = (error if isinstance(error, str) else whole(error)).replace(f"{self.folder}/", "").strip()
