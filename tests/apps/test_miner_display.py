@@ -75,11 +75,21 @@ def test_a_table_fits_its_terminal(width: int) -> None:
         assert "a-machine-with-a-long-name.example.org:20 20.0 MH/s" in lines[4]
 
 
+def test_a_block_that_was_refused_is_said_with_the_reason(capsys: pytest.CaptureFixture[str]) -> None:
+    with MinerDisplay() as shown:
+        for last in ("", "block 7 00ab… accepted", "block 8 00cd… rejected (high-hash)"):
+            shown.heard({**LINE, "last": last})
+            shown.heard({**LINE, "last": last})
+    assert capsys.readouterr().err.splitlines() == [shown.text(), "block 8 00cd… rejected (high-hash)"]
+
+
 def test_a_summary_has_the_blocks() -> None:
-    assert summary({**LINE, "blocks": ["00ab"]}) == [
-        "00ab",
-        "blocks: 4 found, 3 accepted, 1 stale, 0 rejected; 1,000 hashes",
-    ]
+    said = "blocks: 4 found, 3 accepted, 1 stale, 0 rejected; 1,000 hashes"
+    blocks = ["00ab", "00ac", "00ad"]
+    assert summary({**LINE, "blocks": blocks}) == [*blocks, said]
+    assert summary({**LINE, "blocks": blocks[1:]})[2:] == [said, "(these are the last 2 of the accepted ones)"]
+    unknown = summary({**LINE, "blocks": blocks, "stale": 0})[-1]
+    assert unknown == "(the Bitcoin node has not said what became of 1 of those that were found)"
 
 
 def test_the_rate_of_a_peer_is_what_it_prints() -> None:

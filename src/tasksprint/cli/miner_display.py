@@ -69,7 +69,7 @@ class MinerDisplay:
         self.line: dict[str, Any] = {}
         self.said = ""
         self.said_at = 0.0
-        self.trouble = ""
+        self.trouble = self.last = ""
         self.live: Any = None
 
     def __enter__(self) -> MinerDisplay:
@@ -100,8 +100,11 @@ class MinerDisplay:
         """The scheduler's newest line."""
         self.line = line
         if line["trouble"] and line["trouble"] != self.trouble:
-            self.note(f"the Bitcoin node: {line['trouble']} (trying again)")
+            self.note(f"{line['trouble']} (trying again)")
         self.trouble = line["trouble"]
+        if self.live is None and line["last"] != self.last and " accepted" not in line["last"]:
+            self.note(line["last"])  # the table has a row for it
+        self.last = line["last"]
         self.show()
 
     def show(self) -> None:

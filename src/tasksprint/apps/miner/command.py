@@ -91,4 +91,11 @@ def output_name(place: int) -> str:
 def summary(values: dict[str, Any]) -> list[str]:
     """How it went, for a person."""
     counts = ", ".join(f"{values[name]} {name}" for name in ("found", "accepted", "stale", "rejected"))
-    return [*values["blocks"], f"blocks: {counts}; {int(values['hashes']):,} hashes"]
+    blocks = values["blocks"]
+    lines = [*blocks, f"blocks: {counts}; {int(values['hashes']):,} hashes"]
+    if len(blocks) < values["accepted"]:
+        lines.append(f"(these are the last {len(blocks)} of the accepted ones)")
+    left = values["found"] - values["accepted"] - values["stale"] - values["rejected"]
+    if left > 0:
+        lines.append(f"(the Bitcoin node has not said what became of {left} of those that were found)")
+    return lines

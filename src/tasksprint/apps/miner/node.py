@@ -35,6 +35,7 @@ CONFIRM_S = 2.0
 BODY = "body.json"
 HASH = re.compile("[0-9a-f]{64}")
 LATE_KEPT, LATE_S = 4, 30.0
+UNKNOWN = "the node took it, and does not have it"
 SAME_BLOCK = ("duplicate", "already")  # what a node says of a block that it has
 
 
@@ -255,7 +256,7 @@ class Miner(Node):
             settled = reason not in ("", "inconclusive") and not any(word in reason for word in SAME_BLOCK)
             if settled or time.monotonic() > end:
                 stale = "stale" in reason or "prevblk" in reason or "inconclusive" in reason
-                return {"status": "stale" if stale else "rejected", "reason": reason or "not known", "tip": tip}
+                return {"status": "stale" if stale else "rejected", "reason": reason or UNKNOWN, "tip": tip}
             self._sleep(CONFIRM_EVERY_S)
 
     def _tip(self, node: rpc.Rpc) -> str:
