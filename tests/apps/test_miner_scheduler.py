@@ -414,7 +414,12 @@ def test_ranges_are_disjoint_and_complete(steps: list[int], at_once: int) -> Non
         ([f"address={ADDRESS}", "blocks=many"], "blocks is a number"),
         ([f"address={ADDRESS}", "colour=1"], "no option 'colour'"),
         ([f"address={ADDRESS}", "max_age=0"], "max_age is 1 to"),
-        ([f"address={ADDRESS}", f"message={'x' * 61}"], "at most 60 bytes"),
+        ([f"address={ADDRESS}", f"message={'x' * 85}"], "at most 84 bytes"),
+        ([f"address={ADDRESS}", "message=\udcff"], "no text in UTF-8"),
+        ([f"address={ADDRESS}", "harder=1.5"], "harder is a whole number, not 1.5"),
+        ([f"address={ADDRESS}", "blocks=Infinity"], "blocks is 0 to 1e"),
+        ([f"address={ADDRESS}", "extranonce=-1"], "extranonce is 0 to 18446744073709551615, not -1"),
+        ([f"address={ADDRESS}", "extranonce=0.5"], "extranonce is a whole number"),
     ],
 )
 def test_arguments_that_are_none(words: list[str], complaint: str) -> None:

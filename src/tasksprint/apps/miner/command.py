@@ -8,12 +8,13 @@ from collections.abc import Sequence
 from typing import Any
 
 from tasksprint.apps.miner.address import CHAINS, AddressError, script_of
+from tasksprint.apps.miner.ranges import EXTRANONCES
 
 __all__ = ["InputError", "arguments", "output_name", "summary"]
 
 LABEL = "bitcoin"
 MESSAGE = "TaskSprint"
-MESSAGE_BYTES = 60
+MESSAGE_BYTES = 84  # what the coinbase's script of 100 bytes leaves beside height and extranonce; less with flags
 
 
 class InputError(ValueError):
@@ -61,16 +62,43 @@ def checked(args: dict[str, Any]) -> dict[str, Any]:
     for name, (least, most) in limits.items():
         if not least <= args[name] <= most:
             raise InputError(f"{name} is {least:g} to {most:g}, not {args[name]:g}")
-    if len(args["message"].encode()) > MESSAGE_BYTES:
+    args = {**args, **{name: _whole(name, args[name]) for name in ("blocks", "harder")}}
+    if not 0 <= _whole("extranonce", args["extranonce"]) < EXTRANONCES:
+        raise InputError(f"extranonce is 0 to {EXTRANONCES - 1}, not {args['extranonce']}")
+    _check_message(args["message"])
+    _check_address(args["address"])
+    return args
+
+
+def _check_message(text: str) -> None:
+    try:
+        message = text.encode()
+    except UnicodeEncodeError:
+        raise InputError("the message in the blocks is no text in UTF-8") from None
+    if len(message) > MESSAGE_BYTES:
         raise InputError(f"the message in the blocks has at most {MESSAGE_BYTES} bytes")
+
+
+def _check_address(address: str) -> None:
+    """It must be one on some network; the node will say on which it is."""
     reasons = []
     for chain in CHAINS:
         try:
-            script_of(args["address"], chain)
-            return args
+            script_of(address, chain)
+            return
         except AddressError as error:
             reasons.append(str(error))
     raise InputError(next((reason for reason in reasons if "the node is on" not in reason), reasons[0]))
+
+
+def _whole(name: str, value: Any) -> int:
+    try:
+        number = int(value)
+    except (ValueError, OverflowError):
+        number = -1
+    if number != value and str(number) != value:
+        raise InputError(f"{name} is a whole number, not {value}")
+    return number
 
 
 def _number(name: str, value: str) -> float | int:
