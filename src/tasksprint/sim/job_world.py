@@ -49,6 +49,7 @@ class Shape:
     clients: int = 1
     slots: int = 1
     delay_us: tuple[int, int] = (50, 550)  # of a message, from and to
+    bytes_per_ms: int = 0  # of a link; 0: no limit
     sync_us: int = 300  # of a disk, on average
     think_us: int = 1_000  # of a scheduler's answer, at most
     task_us: int = 5 * MS_US  # on average, where the programs do not say
@@ -113,7 +114,7 @@ class QuietCluster(OneJob):
         least_us, most_us = self.shape.delay_us
 
         def manners(link: Link) -> None:
-            link.delay_us, link.jitter_us = least_us, most_us - least_us
+            link.delay_us, link.jitter_us, link.bytes_per_ms = least_us, most_us - least_us, self.shape.bytes_per_ms
 
         self.network.manners = manners
 

@@ -22,7 +22,9 @@ from tasksprint.sim.world import MS_US, World
 class Link:
     """One direction between two names."""
 
-    __slots__ = ("clogged_until_us", "cuts", "delay_us", "duplicate", "jitter_us", "last_us", "loss", "straggle")
+    __slots__ = (
+        "bytes_per_ms", "clogged_until_us", "cuts", "delay_us", "duplicate", "jitter_us", "last_us", "loss", "straggle"
+    )  # fmt: skip
 
     def __init__(self) -> None:
         self.loss = 0  # per mille
@@ -30,9 +32,15 @@ class Link:
         self.straggle = 0  # per mille of messages that take up to a second
         self.delay_us = 50
         self.jitter_us = 500
+        self.bytes_per_ms = 0  # 0: however long a message is, it is there at once
         self.cuts = 0  # how many faults hold this direction cut
         self.clogged_until_us = 0
         self.last_us = 0  # latest planned delivery, to see reordering
+
+
+    def length_us(self, payload: bytes) -> int:
+        """How long the message takes to pass."""
+        return len(payload) * MS_US // self.bytes_per_ms if self.bytes_per_ms else 0
 
 
 class Network:
@@ -64,7 +72,7 @@ class Network:
         if link.loss and world.chance(link.loss):
             world.counters["message lost"] += 1
             return
-        world.after(self._delay_us(link), deliver, payload)
+        world.after(self._delay_us(link) + link.length_us(payload), deliver, payload)
         if link.duplicate and world.chance(link.duplicate):
             world.counters["message duplicated"] += 1
             world.after(self._delay_us(link) + world.between(0, 300 * MS_US), deliver, payload)
@@ -179,7 +187,7 @@ class Session:
 
     def _fly(self, target: int, payload: bytes) -> None:
         world, link = self.network.world, self._link(target)
-        delay = link.delay_us + int(world.random.random() * link.jitter_us)
+        delay = link.delay_us + int(world.random.random() * link.jitter_us) + link.length_us(payload)
         if link.loss and world.chance(link.loss):
             delay += world.between(0, 200 * MS_US)  # TCP sends again
         arrival = max(world.now_us + delay, link.clogged_until_us, self._last_us[target])
