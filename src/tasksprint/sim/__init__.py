@@ -7,9 +7,9 @@ simulated disks, links, nodes and schedulers around them, and looks at every pro
   say how and when.
 - `agreement` is the small world (replicas alone), `cluster` the whole one: `seat`, `coordinators`, `schedulers`,
   `clients`, `nodes`, `fetching` and `submitters` do the shells' duties.
-- `programs` is the seam to what runs in them: `scripts`, whose answers are known before, or a user's own scheduler and
-  node (`sdk_programs`, with their `loading` and `surroundings`).  `job_world` has the worlds with such a job, undisturbed
-  and under all faults.
+- `programs` is the seam to what runs in them: `scripts`, whose answers are known before, or a user's own scheduler
+  and node (`sdk_programs`, with their `loading` and `surroundings`).  `job_world` has the worlds with such a job,
+  undisturbed and under all faults.
 - `truth` computes from the disks what is chosen; `checkers/` has an invariant a file.
 - `plants` puts a known bug into a core; `campaign` runs seeds, finds plants and counts how often the rare came up.
 
