@@ -11,6 +11,7 @@ Positions are unit coordinates, one row a start. All rows that still run are eva
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -44,8 +45,18 @@ class Descent:
         return norms(self.residuals)
 
 
-def descend(meter: Meter | Cubed, starts: Array, residuals: Array | None, quiet: float, cost_max: int) -> Descent:
-    """Polish all starts; `residuals` at the starts are not evaluated again when they are known."""
+def descend(
+    meter: Meter | Cubed,
+    starts: Array,
+    residuals: Array | None,
+    quiet: float,
+    cost_max: int,
+    spared: Callable[[Descent], int] | None = None,
+) -> Descent:
+    """Polish all starts; `residuals` at the starts are not evaluated again when they are known.
+
+    `spared` tells how many evaluations of the allowance must be left over for what is found by then.
+    """
     count, dimensions = starts.shape
     known = residuals is not None
     first = residuals.copy() if residuals is not None else meter(starts)
@@ -66,7 +77,7 @@ def descend(meter: Meter | Cubed, starts: Array, residuals: Array | None, quiet:
     while True:
         _renew(meter, run, np.flatnonzero(stale & (run.state == RUNNING)))
         rows = np.flatnonzero(run.state == RUNNING)
-        if not rows.size or meter.left <= 0:
+        if not rows.size or meter.left <= (spared(run) if spared else 0):
             break
         stale = _turn(meter, run, rows, quiet)
         spent = (run.state == RUNNING) & (run.cost >= cost_max)

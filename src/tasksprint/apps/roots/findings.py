@@ -161,8 +161,11 @@ class Work:
         widest = max(high - low for low, high in zip(self.problem.lo, self.problem.hi, strict=True))
         return min(0.05, self.problem.closeness / widest)
 
-    def candidate(self, at: Array, residuals: Array) -> bool:
-        """A polished point of a system: met before, judged, and kept if it is a root. Tells whether it was either."""
+    def candidate(self, at: Array, residuals: Array, upright: bool = False) -> bool:
+        """A polished point of a system: met before, judged, and kept if it is a root. Tells whether it was either.
+
+        `upright`: more than noise may be left of the residual, where the equations stand upright.
+        """
         size = float(norms(residuals[None])[0])
         number = self.meet(at, size)
         if number is not None:
@@ -172,7 +175,7 @@ class Work:
         if self.meter.left < 2 * len(at) + 8 or self.continuum is not None:
             return False
         self.judged += 1
-        verdict = judge.is_root(self.meter, at, size, self.quiet, self.keys, self.judged)
+        verdict = judge.is_root(self.meter, at, size, self.quiet, self.keys, self.judged, upright)
         if verdict.plateau:
             self.continuum = at.tolist()
             return True
@@ -181,6 +184,9 @@ class Work:
             return False
         kind, multiplicity, free, weak = judge.kind_of(self.meter, at, residuals)
         if len(free) and judge.is_continuum(self.meter, at, free, max(self.quiet, 10.0 * size)):
+            if len(residuals) > 1 and size > 100.0 * self.quiet:  # the floor of a valley, above noise
+                self.misses += 1
+                return False
             self.continuum = at.tolist()
             return True
         self.sightings.append(len(self.known) + len(self.roots))

@@ -28,9 +28,13 @@ CROSSING, TANGENTIAL, SINGULAR = "crossing", "tangential", "singular"
 
 FAR, NEAR = 1e-2, 1e-5  # of the box
 FAR_RATIO, NEAR_RATIO = 1e-3, 1e-2
+UPRIGHT = 1e-2  # residual near over far: a thousandth for a slope, a tenth for a cube root
 RANK = 1e-4  # a singular value below this share of the greatest: a rank is lost
 WALK = (1e-3, 2e-3, 4e-3)  # of the box
 SAME = 1e-6
+FORM, FORM_MAX = 1e-4, 3  # of the box: how far around; unknowns
+POWERS = (0.25, 8.0)
+FLAT = 1e-2  # of the greatest growth
 TWIN_STEP, TWIN_FAR = 1e-3, 0.1  # of the box
 DIRECTIONS = 51  # purpose of random streams
 
@@ -55,8 +59,14 @@ def around(at: Array, ways: Array, distance: float) -> Array:
     return np.where((moved < 0.0) | (moved > 1.0), at - distance * ways, moved)
 
 
-def is_root(meter: Meter, at: Array, size: float, quiet: float, keys: Keys, number: int) -> Verdict:
-    """The test of the residual's fall; costs a few evaluations."""
+def is_root(
+    meter: Meter, at: Array, size: float, quiet: float, keys: Keys, number: int, upright: bool = False
+) -> Verdict:
+    """The test of the residual's fall; costs a few evaluations.
+
+    Of a curve that stands upright, as a cube root does, rounding leaves much more than noise. But a large residual is
+    none of a root if the equations fall as slowly as a slope does: that is a place beside a root.
+    """
     dimensions = len(at)
     ways = directions(keys, number, min(3, dimensions + 1), dimensions)
     if dimensions == 1:
@@ -67,6 +77,8 @@ def is_root(meter: Meter, at: Array, size: float, quiet: float, keys: Keys, numb
     close, distant = float(np.median(near)), float(np.median(far))
     if close <= quiet and distant <= quiet:
         return Verdict(False, plateau=size <= quiet and is_plateau(meter, at, quiet, ways))
+    if upright and size > 100.0 * quiet and close < UPRIGHT * distant:
+        return Verdict(False)
     if not size <= FAR_RATIO * distant:
         return Verdict(False)
     return Verdict(size <= 100.0 * quiet or size <= NEAR_RATIO * close)
@@ -97,10 +109,33 @@ def kind_of(meter: Meter, at: Array, residuals: Array) -> tuple[str, int | None,
     strong[: len(s)] = s
     free = vt[strong <= RANK * max(1.0, strong.max())]
     if len(residuals) == 1 and len(at) > 1:
-        return TANGENTIAL, None, free if len(free) else vt[1:], weak
+        return TANGENTIAL, None, flat_ways(meter, at) if len(at) <= FORM_MAX else vt[1:], weak
     if len(free) == 0:
         return CROSSING, 1, free, weak
     return SINGULAR, None, free, weak
+
+
+def flat_ways(meter: Meter, at: Array) -> Array:
+    """Directions (rows) in which one equation hardly grows from a zero in few unknowns, if there are any.
+
+    Where it touches zero the slope tells nothing. So what it grows like is found, h^p, and a quadratic form is laid
+    through |f|^(2/p) around: exact for slopes (p = 1), for smooth touches (p = 2) and for powers of either.
+    """
+    dimensions = len(at)
+    axes, pairs = np.eye(dimensions), np.triu_indices(dimensions, 1)
+    sums, differences = axes[pairs[0]] + axes[pairs[1]], axes[pairs[0]] - axes[pairs[1]]
+    inward = np.where(at > 0.5, -1.0, 1.0)
+    ways = np.concatenate([axes, -axes, sums, differences, 2.0 * axes])
+    sizes = norms(meter(at + FORM * inward * ways))
+    if not np.isfinite(sizes).all() or not sizes[:dimensions].sum() > 0.0:
+        return np.empty((0, dimensions))
+    power = float(np.log2(max(sizes[-dimensions:].sum() / sizes[:dimensions].sum(), 1e-300)))
+    grown = (sizes / sizes.max()) ** (2.0 / np.clip(power, *POWERS))
+    once, back, plus, minus = np.split(grown[:-dimensions], np.cumsum([dimensions, dimensions, len(sums)]))
+    form = np.diag(0.5 * (once + back))
+    form[pairs] = 0.25 * (plus - minus)
+    values, vectors = np.linalg.eigh(form, UPLO="U")
+    return np.asarray((vectors.T * inward)[values <= FLAT * values[-1]])
 
 
 def twin_of(meter: Meter, at: Array, residuals: Array, weak: tuple[Array, Array]) -> Array | None:

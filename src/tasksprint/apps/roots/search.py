@@ -28,8 +28,10 @@ EXPLORE, MERGE = "explore", "merge"
 SMALLEST = 16  # evaluations that are worth a task
 DEAD_MAX, OPEN_MAX = 256, 64
 CLUSTERS_A_TASK = 4
+VERDICT = 12  # evaluations, and three for each unknown, that a verdict on a root takes at most
 INPUTS_MAX = 8
 ROUNDS = 10  # that a budget is planned for, at most
+ROUNDS_MIN = 4  # as long as a task can do one polish
 OVERLAP_FROM = 5  # rounds: with fewer, each has more to learn from the one before
 WIDTH_SMALL, WIDTH_MAX = 8, 512  # cells
 CELL_SMALL, CELL_LARGE = 5000, 7500  # evaluations of the whole budget that each cell stands for
@@ -202,8 +204,11 @@ class Search:
         """How many rounds the budget is planned for: as many as leave each task a few polishes to do."""
         if self.options.get("rounds"):
             return int(self.options["rounds"])
-        polish = 70 * self.dimensions if self.equations == 1 < self.dimensions else 20 + 4 * self.dimensions
-        return max(4, min(ROUNDS, self.budget // (5 * polish * len(self.cells))))
+        polish = 20 + 4 * self.dimensions
+        if self.equations < self.dimensions:
+            polish = (50 if self.equations > 1 or self.dimensions > 3 else 70) * self.dimensions
+        least = max(1, min(ROUNDS_MIN, self.budget // (polish * len(self.cells))))
+        return max(least, min(ROUNDS, self.budget // (5 * polish * len(self.cells))))
 
     def _order(self, kind: str, inputs: list[int], allowance: int, home: int | None, **more: Any) -> Order:
         number = self.next_number
@@ -289,20 +294,35 @@ class Search:
     def _merges(self, share: int) -> tuple[list[Order], int]:
         """Tasks that close in on the lowest clusters, as many as the merges' share of the round allows."""
         self.credit += self.merge_share * share
-        each = self._cluster_cost()
         found = clusters.merged(self.open, self.roots, self.dead, self.close)
-        count = min(len(found), int(min(self.credit, share)) // each)
-        orders = []
-        for begin in range(0, count, CLUSTERS_A_TASK):
-            batch = found[begin : min(count, begin + CLUSTERS_A_TASK)]
+        orders, spent = [], 0
+        for batch, each in self._batches(found, int(min(self.credit, share))):
             inputs = sorted({task for cluster in batch for task in cluster["tasks"]})[:INPUTS_MAX]
             keys = ("at", "size", "spread", "going")
             places = [{key: cluster[key] for key in keys if key in cluster} for cluster in batch]
             orders.append(self._order(MERGE, inputs, each * len(batch), None, clusters=places))
             self.dead = [*({**place, "at": list(place["at"])} for place in places), *self.dead][:DEAD_MAX]
-        self.open = found[count : count + OPEN_MAX]
-        self.credit = min(self.credit - count * each, 2.0 * each)
-        return orders, count * each
+            spent += each * len(batch)
+        taken = sum(len(order["args"]["clusters"]) for order in orders)
+        self.open = found[taken : taken + OPEN_MAX]
+        self.credit = min(self.credit - spent, 2.0 * self._cluster_cost())
+        return orders, spent
+
+    def _batches(self, found: list[Piece], evaluations: int) -> list[tuple[list[Piece], int]]:
+        """The lowest clusters, a task for each few, with the cost of each; cheap are those that only want a verdict."""
+        cheap, each = VERDICT + 3 * self.dimensions, self._cluster_cost()
+        ready = 0
+        if self.options["polish"] and self.dimensions > 1:
+            ready = sum(1 for cluster in found if 0.0 < cluster["size"] <= self.quiet)
+        batches: list[tuple[list[Piece], int]] = []
+        for group, cost in ((found[:ready], cheap), (found[ready:], each)):
+            group = group[: max(0, evaluations) // cost]
+            evaluations -= cost * len(group)
+            tasks = range(0, len(group), CLUSTERS_A_TASK)
+            batches += [(group[begin : begin + CLUSTERS_A_TASK], cost) for begin in tasks]
+            if len(group) < ready and cost == cheap:
+                break
+        return batches
 
     def _cluster_cost(self) -> int:
         if not self.options["polish"]:

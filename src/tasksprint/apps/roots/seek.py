@@ -10,27 +10,39 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from tasksprint.apps.roots.descent import FOUND, MET, descend
+from tasksprint.apps.roots.descent import FOUND, MET, Descent, descend
 from tasksprint.apps.roots.evolve import neighbours
 from tasksprint.apps.roots.findings import Work
 from tasksprint.apps.roots.population import Population
 from tasksprint.apps.roots.problem import Array, Cubed, norms
 from tasksprint.apps.roots.simplex import Simplexes
+from tasksprint.apps.roots.valley import Valley
 from tasksprint.native import genome
 
 Rows = NDArray[np.int64]
 OLD_MAX = 256  # untried samples of earlier visits that are looked at again
 OTHERS = 0.2  # of the polishes go to samples that are no niche
+SIMPLEX_MAX = 3  # unknowns: in more, simplexes lose their way
+TOGETHER = 1e-6  # of the box: what ends so near together is one root, most likely
+JUDGED = 8  # evaluations, and two for each unknown, that a verdict on a root takes
+WAVES, WAVE_MIN = 4, 4  # polishes are done in so many waves, of so many starts at least
 PICK = 21  # purpose of random streams
 
 
 def polish_cost(dimensions: int, equations: int) -> int:
     """Evaluations of a polish, about: what the number of starts is planned by."""
+    if touches(dimensions, equations):
+        return 50 * dimensions
     return 70 * dimensions if equations == 1 else 12 + 3 * dimensions
 
 
 def polish_limit(dimensions: int, equations: int) -> int:
     return 130 * dimensions if equations == 1 else 40 + 12 * dimensions
+
+
+def touches(dimensions: int, equations: int) -> bool:
+    """Fewer equations than unknowns: single roots are where equations touch zero; many unknowns, no simplexes."""
+    return equations < dimensions and (equations > 1 or dimensions > SIMPLEX_MAX)
 
 
 def niches(samples: Population, fresh: int) -> Rows:
@@ -71,8 +83,19 @@ def seek(work: Work, samples: Population, fresh: int) -> None:
     rows = starts(work, samples, fresh, room)
     if not len(rows):
         return
-    samples.tried[rows] = True
-    polish(work, samples.points[rows], samples.residuals[rows], spacing(samples, rows) if equations == 1 else 0.1)
+    spread = spacing(samples, rows) if equations == 1 else 0.1
+    for wave in waves(rows):
+        if work.meter.left < polish_cost(dimensions, equations) or work.continuum is not None:
+            return
+        samples.tried[wave] = True
+        polish(work, samples.points[wave], samples.residuals[wave], spread)
+
+
+def waves(rows: Rows) -> list[Rows]:
+    """A few at a time, each wave a fair sample of all: when the allowance ends, only those of the last wave are cut off
+    on their way."""
+    count = max(1, min(WAVES, len(rows) // WAVE_MIN))
+    return [rows[begin::count] for begin in range(count)]
 
 
 def spacing(samples: Population, rows: Rows) -> float:
@@ -84,11 +107,15 @@ def spacing(samples: Population, rows: Rows) -> float:
 
 
 def polish(work: Work, at: Array, residuals: Array, spread: float) -> None:
-    """From starts to verdicts, by least squares where there are equations enough, by simplexes else."""
+    """From starts to verdicts, by least squares where there are equations enough, by simplexes or down valleys else."""
     if not len(at):
         return
     work.polished += len(at)
-    if work.meter.equations == 1 and work.problem.dimensions > 1 and not _changes_sign(residuals):
+    if touches(work.problem.dimensions, work.meter.equations):
+        for row in range(len(at)):
+            if work.continuum is None and work.meter.left > 0:
+                down_valley(work, at[row], residuals[row])
+    elif work.meter.equations == 1 and work.problem.dimensions > 1 and not _changes_sign(residuals):
         by_simplexes(work, at, residuals, spread)
     else:
         _by_descent(work, at, residuals)
@@ -102,7 +129,7 @@ def _changes_sign(residuals: Array) -> bool:
 
 def _by_descent(work: Work, at: Array, residuals: Array | None) -> None:
     limit = polish_limit(work.problem.dimensions, max(2, work.meter.equations))
-    run = descend(work.meter, at, residuals, work.quiet, limit)
+    run = descend(work.meter, at, residuals, work.quiet, limit, lambda run: verdicts_due(work, run))
     for row in np.argsort(run.state != FOUND, kind="stable"):
         size = float(norms(run.residuals[row : row + 1])[0])
         promising = run.state[row] == FOUND or size <= 1e4 * work.quiet
@@ -116,6 +143,34 @@ def _by_descent(work: Work, at: Array, residuals: Array | None) -> None:
         _by_descent(work, np.array(twins), None)
 
 
+def down_valley(work: Work, at: Array, residuals: Array) -> None:
+    """Least squares first: on to a curve or surface of zeros it is short. Where equations only touch zero it gains less
+    and less; from there on the valley is followed downhill."""
+    dimensions = work.problem.dimensions
+    run = descend(work.meter, at[None], residuals[None], work.quiet, polish_limit(dimensions, 2))
+    valley = Valley(work.meter, run.positions[0], run.residuals[0], 1e3 * work.quiet)
+    if run.state[0] != FOUND:
+        valley.run(min(2 * polish_cost(dimensions, work.meter.equations), work.meter.left - judged_cost(dimensions)))
+    if not (valley.size <= 1e4 * work.quiet and work.candidate(valley.at, valley.residuals)):
+        work.leave_open(valley.at, valley.size, float(np.abs(valley.at - at).max()))
+
+
+def verdicts_due(work: Work, run: Descent) -> int:
+    """Evaluations that the verdicts on roots found so far will take: a root that is found must not wait for another
+    task, which may never come."""
+    found = run.positions[run.state == FOUND]
+    places = work.places()
+    if len(found) and len(places):
+        found = found[np.abs(found[:, None, :] - places[None, :, :]).max(axis=2).min(axis=1) > TOGETHER]
+    if not len(found):
+        return 0
+    return len(np.unique(np.rint(found / TOGETHER), axis=0)) * judged_cost(work.problem.dimensions)
+
+
+def judged_cost(dimensions: int) -> int:
+    return JUDGED + 2 * dimensions
+
+
 def by_cubes(work: Work, at: Array, residuals: Array) -> None:
     """Least squares on cubed residuals: for roots where the curve stands upright, as a cube root does."""
     meter = Cubed(work.meter)
@@ -123,7 +178,7 @@ def by_cubes(work: Work, at: Array, residuals: Array) -> None:
     for row in range(len(at)):
         size = float(norms(run.residuals[row : row + 1])[0])
         if size <= 1e-12 and work.continuum is None:
-            work.candidate(run.positions[row], np.cbrt(run.residuals[row]))
+            work.candidate(run.positions[row], np.cbrt(run.residuals[row]), upright=True)
 
 
 def by_simplexes(work: Work, at: Array, residuals: Array, spread: float) -> None:

@@ -156,6 +156,13 @@ def merge(args: Mapping[str, Any], inputs: Sequence[Population], function: Funct
 def close(work: Work, samples: Population, cluster: Mapping[str, Any], number: int, share: int) -> Population:
     """One cluster: members, new ones around it, generations, and a polish of where they went."""
     dimensions, end = work.problem.dimensions, work.meter.used + share
+    if seek.touches(dimensions, work.meter.equations):
+        return follow(work, cluster)
+    if dimensions > 1 and 0.0 < cluster["size"] <= work.quiet:  # a root, but for the verdict
+        here = np.array(cluster["at"])[None]
+        there = Population.fresh(here, work.meter(here))
+        if there.sizes[0] <= work.quiet and work.candidate(here[0], there.residuals[0]):
+            return there
     at, spread = np.array(cluster["at"]), float(np.clip(cluster["spread"], 1e-9, 0.25))
     size = MEMBERS
     away = np.abs(samples.points - at).max(axis=1)
@@ -183,6 +190,14 @@ def close(work: Work, samples: Population, cluster: Mapping[str, Any], number: i
     if len(work.roots) + len(work.sightings) == before:
         work.leave_open(points[0], float(last.sizes[0]), max(4.0 * left, 1e-9))
     return last
+
+
+def follow(work: Work, cluster: Mapping[str, Any]) -> Population:
+    """In many unknowns, where equations touch zero: on down the valley from where the last descent ended."""
+    at = np.array(cluster["at"])[None]
+    here = Population.fresh(at, work.meter(at))
+    seek.polish(work, here.points, here.residuals, 0.1)
+    return here
 
 
 def settle(work: Work, last: Population, spread: float, left: float, end: int) -> None:
