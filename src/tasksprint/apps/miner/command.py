@@ -63,8 +63,10 @@ def checked(args: dict[str, Any]) -> dict[str, Any]:
         if not least <= args[name] <= most:
             raise InputError(f"{name} is {least:g} to {most:g}, not {args[name]:g}")
     args = {**args, **{name: _whole(name, args[name]) for name in ("blocks", "harder")}}
-    if not 0 <= _whole("extranonce", args["extranonce"]) < EXTRANONCES:
-        raise InputError(f"extranonce is 0 to {EXTRANONCES - 1}, not {args['extranonce']}")
+    extranonce = _whole("extranonce", args["extranonce"])
+    if not 0 <= extranonce < EXTRANONCES:
+        raise InputError(f"extranonce is 0 to {EXTRANONCES - 1}, not {extranonce}")
+    args["extranonce"] = str(extranonce)  # as a number it would be beyond what JSON carries
     _check_message(args["message"])
     _check_address(args["address"])
     return args
