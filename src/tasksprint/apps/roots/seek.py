@@ -22,6 +22,8 @@ from tasksprint.native import genome
 Rows = NDArray[np.int64]
 OLD_MAX = 256  # untried samples of earlier visits that are looked at again
 OTHERS = 0.2  # of the polishes go to samples that are no niche
+OTHERS_MANY = 0.7  # in many unknowns, where a sample's nearest neighbours are far away: a low one tells little
+MANY = 4  # unknowns
 SIMPLEX_MAX = 3  # unknowns: in more, simplexes lose their way
 TOGETHER = 1e-6  # of the box: what ends so near together is one root, most likely
 JUDGED = 8  # evaluations, and two for each unknown, that a verdict on a root takes
@@ -65,7 +67,9 @@ def starts(work: Work, samples: Population, fresh: int, room: int) -> Rows:
     """Which samples to polish: untried niches, and some of the `fresh` last samples that are none."""
     rows = niches(samples, fresh)
     niche = rows[~work.known_at(samples.points[rows])].tolist()
-    others = max(1, int(room * OTHERS)) if work.meter.equations >= work.problem.dimensions else 0
+    dimensions, equations = work.problem.dimensions, work.meter.equations
+    share = OTHERS_MANY if dimensions >= MANY else OTHERS if equations >= dimensions else 0.0
+    others = max(1, int(room * share)) if share else 0
     chosen = niche[: max(1, room - others)]
     last = np.arange(max(0, len(samples) - fresh), len(samples))
     order = last[np.argsort(genome.draws(work.keys.stream(0, PICK), len(last)), kind="stable")]
