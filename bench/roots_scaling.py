@@ -98,7 +98,13 @@ def simulated(formulas: list[str], box: tuple[int, int], budget: int, count: int
 
     spec = app_job(find("roots"), command.described(formulas, box, budget=budget, seed=1), 1).spec
     shape = Shape(
-        COORDINATORS, count, 1, DELAY_US, GIGABIT, SYNC_US, THINK_US, longest_us=round(4_000 * budget * cost_ms)
+        coordinators=COORDINATORS,
+        clients=count,
+        delay_us=DELAY_US,
+        bytes_per_ms=GIGABIT,
+        sync_us=SYNC_US,
+        think_us=THINK_US,
+        longest_us=round(4_000 * budget * cost_ms),
     )
     with SdkPrograms(lambda: RootFinder, lambda: RootNode, takes) as programs:
         result = undisturbed_run(programs, Job(spec), shape)

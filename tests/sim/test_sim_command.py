@@ -74,6 +74,18 @@ def test_a_wrong_program_is_found_and_replays_in_another_process(tmp_path: Path)
     assert traced.stdout.endswith(again.stdout.splitlines()[-1] + "\n")
 
 
+def test_clients_have_the_slots_and_labels_that_the_job_needs(tmp_path: Path) -> None:
+    wide = WRONG.replace('keys=["length"]', 'keys=["length"], cores=4, labels=["gpu"]')
+    wide = wide.replace("(Scheduler)", "(Scheduler, ordered=True)").replace("list(self.names)", "sorted(self.names)")
+    (tmp_path / "wide.py").write_text(wide)
+    words = ("wide.py", "tasks=5", "--seeds", "2", "--slots", "4")
+    done = simulated(*words, "--labels", "big,gpu", folder=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    done = simulated(*words, folder=tmp_path)
+    assert done.returncode == 1
+    assert "no live client has what it needs: 4 slots and the labels gpu" in done.stderr
+
+
 @pytest.mark.parametrize(
     ("words", "code", "said"),
     [

@@ -28,6 +28,7 @@ from tasksprint.cli.simulate_job import Asked, replay_job, simulate_job
 @click.option("--job-seed", type=click.IntRange(0, 2**64 - 1), default=0, help="What `run` calls --seed.  [default: 0]")
 @click.option("--clients", type=click.IntRange(1, 64), help="For the job, at first.  [default: 1 to 4, by the seed]")
 @click.option("--slots", type=click.IntRange(1, 1024), help="Of each of its clients.  [default: 1 to 3, by the seed]")
+@click.option("--labels", metavar="A,B", help="Of all clients of the job.")
 def sim(
     what: str | None,
     words: tuple[str, ...],
@@ -48,7 +49,7 @@ def sim(
         of_a_job(Asked(what, words, **options), seeds, from_seed, trace, own_world=plant is not None or list_plants)
         return
     if any(options.values()):
-        raise click.UsageError("--args, --job-seed, --clients and --slots are for a job: name it as `run` does")
+        raise click.UsageError("--args, --job-seed and the options of clients are for a job: name it as `run` does")
     from tasksprint.sim.campaign import run_seed
     from tasksprint.sim.plants import PLANTS
 

@@ -38,11 +38,17 @@ class Asked:
     job_seed: int
     clients: int | None
     slots: int | None
+    labels: str | None
+
+    @property
+    def label_list(self) -> tuple[str, ...]:
+        return tuple(filter(None, map(str.strip, (self.labels or "").split(","))))
 
     def replay(self, seed: int) -> str:
         """The command that runs this seed again."""
         command = ["tasksprint", "sim", self.what, *self.words]
-        for name, value in (("args", self.args), ("clients", self.clients), ("slots", self.slots)):
+        for name in ("args", "clients", "slots", "labels"):
+            value = getattr(self, name)
             command += [] if value is None else [f"--{name}", str(value)]
         command += ["--job-seed", str(self.job_seed)] if self.job_seed else []
         return shlex.join([*command, "--from-seed", str(seed)])
@@ -101,18 +107,20 @@ def ready(asked: Asked) -> Iterator[Build]:
 
     settle_hashes()
     with loaded(asked) as (programs, job):
-        expected = undisturbed(programs, job)
-        yield under_fire(programs, job, expected, clients=asked.clients, slots=asked.slots)
+        expected = undisturbed(programs, job, asked)
+        yield under_fire(
+            programs, job, expected, clients=asked.clients, slots=asked.slots, labels=asked.label_list
+        )  # fmt: skip
 
 
-def undisturbed(programs: SdkPrograms, job: Job) -> Result:
-    from tasksprint.sim.job_world import undisturbed_run
+def undisturbed(programs: SdkPrograms, job: Job, asked: Asked) -> Result:
+    from tasksprint.sim.job_world import Shape, undisturbed_run
     from tasksprint.sim.programs import SchedulerFailure
     from tasksprint.sim.world import Violation
 
     try:
         programs.scheduler(job.spec, 0)  # a program that cannot be loaded need not be simulated
-        result = undisturbed_run(programs, job)
+        result = undisturbed_run(programs, job, Shape(slots=asked.slots or 1, labels=asked.label_list))
     except SchedulerFailure as failure:
         raise Failure(f"the scheduler does not start: {failure}") from None
     except Violation as violation:

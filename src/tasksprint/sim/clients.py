@@ -35,6 +35,7 @@ class ClientHost(Process):
         self.cluster = cluster
         self.slots = cluster.world.between(1, 3)
         self.mean_us = cluster.world.between(5, 400) * MS_US
+        self.labels: list[str] = []
         self.core: Client
         self.shelf: dict[ShelfId, tuple[Held, Result]] = {}
         self.nodes: dict[int, NodeProcess] = {}
@@ -69,7 +70,7 @@ class ClientHost(Process):
         coordinators = list(self.cluster.addresses)
         world.random.shuffle(coordinators)
         self.core = Client(
-            self.name, world.between(1, 1 << 50), self._address, self.slots, [], coordinators, self.now_ms(),
+            self.name, world.between(1, 1 << 50), self._address, self.slots, self.labels, coordinators, self.now_ms(),
             list(self.shelf.values()),
         )  # fmt: skip
         self.turn()

@@ -48,6 +48,7 @@ class Shape:
     coordinators: int = 1
     clients: int = 1
     slots: int = 1
+    labels: tuple[str, ...] = ()
     delay_us: tuple[int, int] = (50, 550)  # of a message, from and to
     bytes_per_ms: int = 0  # of a link; 0: no limit
     sync_us: int = 300  # of a disk, on average
@@ -129,6 +130,7 @@ class QuietCluster(OneJob):
             self.add_client(start=False)
             client = self.clients[-1]
             client.slots, client.mean_us = self.shape.slots, self.shape.task_us
+            client.labels = list(self.shape.labels)
 
     def run(self) -> None:
         with Patch() as patch:
@@ -170,9 +172,10 @@ class JobCluster(OneJob):
         *,
         clients: int | None = None,
         slots: int | None = None,
+        labels: tuple[str, ...] = (),
     ):
         super().__init__(world, programs, job)
-        self.expected, self._asked_clients, self._asked_slots = expected, clients, slots
+        self.expected, self._asked_clients, self._asked_slots, self._labels = expected, clients, slots, labels
         self._crashed: dict[tuple[int, int], int] = {}  # (job, task) → nodes that died on it
 
     def run(self) -> None:
@@ -196,6 +199,7 @@ class JobCluster(OneJob):
         super().add_client(start=False)
         client = self.clients[-1]
         client.slots = self._asked_slots or client.slots
+        client.labels = list(self._labels)
         if start:
             client.mean_us = self.clients[0].mean_us
             client.start()
@@ -214,7 +218,13 @@ class JobCluster(OneJob):
 
 
 def under_fire(
-    programs: SdkPrograms, job: Job, expected: Result, *, clients: int | None = None, slots: int | None = None
+    programs: SdkPrograms,
+    job: Job,
+    expected: Result,
+    *,
+    clients: int | None = None,
+    slots: int | None = None,
+    labels: tuple[str, ...] = (),
 ) -> Callable[[World], JobCluster]:
     """Makes the world of a seed."""
-    return lambda world: JobCluster(world, programs, job, expected, clients=clients, slots=slots)
+    return lambda world: JobCluster(world, programs, job, expected, clients=clients, slots=slots, labels=labels)
