@@ -60,8 +60,8 @@ class Standing:
         return process
 
     def client(self, name: str, *words: str) -> tuple[subprocess.Popen[str], str]:
-        """A client with two slots in a folder of this name, and its id."""
-        process = self.spawn("client", "--folder", str(self.folder / name), "--slots", "2", *words)
+        """A client with two slots in a folder of this name, and its id; the name is relative, as people write it."""
+        process = self.spawn("client", "--folder", os.path.join("..", name), "--slots", "2", *words)
         return process, str(ready(process)["client"])
 
     def command(self, *words: str, code: int = 0) -> subprocess.CompletedProcess[str]:

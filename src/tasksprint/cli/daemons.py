@@ -188,7 +188,7 @@ def client(
     if len(told) != 1:
         raise click.UsageError(f"--advertise: {advertise!r} are several addresses: others are told one")
     secret = load_secret(secret_file)
-    place = folder or HOME / "client"
+    place = Path(os.path.abspath(folder or HOME / "client"))  # for nodes, which work elsewhere
     try:
         place.mkdir(mode=0o700, parents=True, exist_ok=True)
         make_private(place)
