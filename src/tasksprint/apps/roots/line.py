@@ -86,6 +86,42 @@ def touching(positions: Array, values: Array) -> Triples:
     return Triples(positions[columns], values[columns])
 
 
+def edges(positions: Array, values: Array) -> Brackets:
+    """Where the function ends: a finite value beside one that is none, and lower than the finite one behind it.
+
+    `a` is the finite end, `b` the other one.
+    """
+    inside = np.isfinite(values)
+    found = []
+    for step in (1, -1):
+        here = np.flatnonzero(inside)
+        here = here[(here + step >= 0) & (here + step < len(values)) & (here - step >= 0) & (here - step < len(values))]
+        here = here[~inside[here + step] & inside[here - step] & (np.abs(values[here]) > 1e-299)]
+        here = here[np.abs(values[here]) < np.abs(values[here - step])]
+        found.append(Brackets(positions[here], values[here], positions[here + step], values[here + step]))
+    return found[0].joined(found[1])
+
+
+def to_the_edge(meter: Meter, brackets: Brackets) -> tuple[Array, Array, Flags]:
+    """Halve towards the ends of the function: positions, values, and where they have fallen to nothing."""
+    a, fa, b = brackets.a.copy(), brackets.fa.copy(), brackets.b.copy()
+    past, live = [np.abs(fa)], np.ones(len(a), dtype=bool)
+    for turn in range(TURNS_MAX):
+        rows = np.flatnonzero(live)[: meter.left]
+        if not rows.size:
+            break
+        x = 0.5 * (a[rows] + b[rows])
+        fx = meter(x[:, None])[:, 0]
+        good = np.isfinite(fx)
+        a[rows[good]], fa[rows[good]], b[rows[~good]] = x[good], fx[good], x[~good]
+        past.append(np.abs(fa))
+        live &= (np.abs(b - a) > 2.0 * RESOLUTION) & (fa != 0.0)
+        if turn >= 12:  # at the end of a square root it falls by a factor of 64 in twelve turns
+            live &= np.abs(fa) < LEVEL * past[-12]
+    fallen = (np.abs(b - a) <= 1e-12) & (np.abs(fa) <= SMALL * past[0])
+    return a, fa, fallen
+
+
 @dataclass
 class Crossing:
     """What became of brackets: a row each."""

@@ -21,6 +21,7 @@ AROUND = 0.01  # of the box: how far around a bracket |f| is looked at
 LOCAL = 6  # samples to each side that a low place is measured against
 TRIES_MAX = 16  # low places that one visit polishes at most
 CROSS_COST, TRY_COST = 11, 14  # evaluations, about
+END_COST = 60
 ORDER_COST = 12  # at most
 
 
@@ -65,6 +66,7 @@ def seek(work: Work, samples: Population, tries: int = TRIES_MAX) -> Population:
         _keep_zero(work, at, value)
         if work.continuum is not None:
             return samples
+    _ends(work, samples)
     near = [root for root in work.all_roots() if low <= root.at[0] <= high]
     positions, values, rows = with_roots(samples, near)
     found = line.sign_changes(positions, values)
@@ -96,13 +98,28 @@ def _keep_zero(work: Work, at: float, value: float) -> None:
     sides = np.zeros(2)
     for step in (1e-7, 1e-5, 1e-3):  # a flat root is nothing over some distance: its sides are farther away
         sides = work.meter(np.clip(place + np.array([[-step], [step]]), 0.0, 1.0))[:, 0]
-        if np.abs(sides).max() > 10.0 * work.quiet:
+        if np.abs(sides[np.isfinite(sides)]).max(initial=0.0) > 10.0 * work.quiet:
             break
-    signs = np.where(np.array([at <= 0.0, at >= 1.0]), sides[::-1], sides)
+    ends = np.array([at <= 0.0, at >= 1.0]) | ~np.isfinite(sides)  # of the box, or of where the function is defined
+    signs = np.where(ends, sides[::-1], sides)
     if not np.isfinite(signs).all():
         return
     kind = judge.CROSSING if at <= 0.0 or at >= 1.0 or signs[0] * signs[1] < 0 else judge.TANGENTIAL
     _keep(work, at, 0.0, kind, (float(np.sign(signs[0])), float(np.sign(signs[1]))))
+
+
+def _ends(work: Work, samples: Population) -> None:
+    """Roots where the function ends, as a square root does at zero: beyond it there is no sign that could change."""
+    positions, values, _ = with_roots(samples, work.all_roots())
+    found = line.edges(positions, values)
+    room = work.meter.left // END_COST
+    if not len(found) or not room:
+        return
+    chosen = line.Brackets(found.a[:room], found.fa[:room], found.b[:room], found.fb[:room])
+    places, left, fallen = line.to_the_edge(work.meter, chosen)
+    for row in np.flatnonzero(fallen):
+        sign = float(np.sign(chosen.fa[row]))
+        _keep(work, float(places[row]), float(left[row]), judge.TANGENTIAL, (sign, sign))
 
 
 def _explained(work: Work, at: float, kind: str, signs: tuple[float, float]) -> bool:
