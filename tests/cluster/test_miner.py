@@ -252,6 +252,30 @@ def test_work_that_is_too_old_is_ended_everywhere(tmp_path: Path) -> None:
         uvloop.run(story())
 
 
+def test_longpolls_that_stay_unanswered_do_not_use_up_the_node(tmp_path: Path) -> None:
+    """Each holds a thread of it until the tip changes, and this one has two."""
+    trace = tmp_path / "trace"
+    with CppNode(tmp_path / "peer", threads=2) as peer:
+
+        async def story() -> None:
+            options: dict[str, Any] = {"replicas": 1, "clients": 1, "slots": 1, "trace": trace}
+            async with mining(tmp_path, peer.credentials, **options) as at:
+                job = await at.mine(harder=NEVER, unit=0.5, longpoll=1, poll=0.2)
+                await at.until_said(job, "miner", lambda line: line["height"] == 1)
+                async with asyncio.timeout(PATIENCE_S):
+                    while not clients_that_ran(trace, "longpoll"):
+                        await at.asking.watch(job, 0)
+                given_up = len(at.said(job, "unit"))
+                async with asyncio.timeout(PATIENCE_S):
+                    while len(at.said(job, "unit")) < given_up + 8:  # long enough for several more
+                        await at.asking.watch(job, 0)
+                await asyncio.to_thread(peer.mine, 1, PAY_TO_TRUE)  # it answers, and the miner sees it
+                await at.until_said(job, "miner", lambda line: line["height"] == 2)
+                assert not any(line["trouble"] for line in at.said(job, "miner"))
+
+        uvloop.run(asyncio.wait_for(story(), 3 * PATIENCE_S))
+
+
 NONSENSE: list[tuple[Any, str]] = [
     ("page", "speaks no JSON-RPC (HTTP 200): <html><h1>It works!</h1></html>"),
     ("gigabyte", "answers getblockchaininfo with more than 64 MiB: that is no answer"),

