@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import json
+import shutil
 import socket
+import ssl
+import subprocess
 import threading
 import time
 from collections.abc import Iterator
@@ -27,7 +30,8 @@ class Answering:
         self.listener = socket.create_server(("127.0.0.1", 0))
         self.url = f"http://127.0.0.1:{self.listener.getsockname()[1]}"
         self.open: list[socket.socket] = []
-        threading.Thread(target=self.serve, daemon=True).start()
+        self.serving = threading.Thread(target=self.serve, daemon=True)
+        self.serving.start()
 
     def serve(self) -> None:
         while True:
@@ -57,6 +61,7 @@ class Answering:
 
     def close(self) -> None:
         self.listener.shutdown(socket.SHUT_RDWR)
+        self.serving.join()  # the last one may be on its way in
         self.listener.close()
         for each in self.open:
             each.close()
@@ -177,6 +182,47 @@ def test_a_body_that_comes_a_byte_at_a_time_has_a_limit(
     node.drip = b"HTTP/1.1 200 OK\r\n\r\n"
     with pytest.raises(Unreachable, match="answer to getblocktemplate does not end"):
         asked(node, secret, b"", limit_s=1000)
+
+
+def test_an_answer_over_tls_is_waited_for(secret: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After its handshake such a server sends tickets, which are no answer; that may come much later."""
+    if shutil.which("openssl") is None:
+        pytest.skip("openssl makes the certificate")
+    words = (
+        "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -keyout key -out cert -subj /CN=localhost"
+    )
+    subprocess.run(
+        ["openssl", *words.split(), "-addext", "subjectAltName=IP:127.0.0.1"], cwd=tmp_path, check=True, stderr=-3
+    )
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(tmp_path / "cert", tmp_path / "key")
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "cert"))
+    monkeypatch.setattr(rpc, "CONNECT_S", 0.3)
+    asked_often = threading.Event()
+    looks: list[float] = []
+
+    def wanted() -> bool:
+        looks.append(time.monotonic())
+        if looks[-1] - looks[0] > 2 * rpc.CONNECT_S:
+            asked_often.set()
+        return True
+
+    def serve() -> None:
+        link, _ = listener.accept()
+        with context.wrap_socket(link, server_side=True) as node:
+            node.recv(1 << 16)
+            asked_often.wait(30)
+            node.sendall(http(200, said("late")))
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        serving = threading.Thread(target=serve)
+        serving.start()
+        url = f"https://127.0.0.1:{listener.getsockname()[1]}"
+        try:
+            assert Rpc(Credentials(url, "", str(secret)), wanted).call("getblocktemplate") == "late"
+        finally:
+            asked_often.set()
+            serving.join()
 
 
 def test_silence_has_a_limit(node: Answering, secret: Path) -> None:

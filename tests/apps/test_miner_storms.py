@@ -121,6 +121,7 @@ class World:
         args = self.stage.live[number]["args"]
         hashes = self.random.randrange(1, 1000)
         nonces = [args["start"] + hashes - 1] if with_hit else []
+        self.searched[int(args["mark"][1])] = (args["mark"][0], args["start"] + hashes)
         late, self.late = self.late, []
         place = self.stage.tasks("search").index(number)
         self.stage.found(hashes, *nonces, place=place, node=f"{number % 3}", late=late)
@@ -138,8 +139,8 @@ class World:
             source, extranonce = args["mark"][0], int(args["mark"][1])
             owner, following = self.searched.get(extranonce, (source, 0))
             assert owner == source, "no extranonce serves two templates"
-            assert args["start"] >= following, "nothing is given out twice"
-            self.searched[extranonce] = (source, args["start"] + 1)
+            assert args["start"] == following, "nothing is given out twice, and nothing left out"
+            self.searched[extranonce] = (source, -1)  # until it is known how far it was searched
         gone = [task for number, task in before.items() if number not in live]
         for task in gone:
             if task["name"] == "search" and self.random.random() < 0.05:

@@ -13,9 +13,9 @@ from __future__ import annotations
 import base64
 import contextlib
 import http.client
+import io
 import json
 import os
-import select
 import socket
 import ssl
 import time
@@ -30,9 +30,6 @@ CONNECT_S: Final = 5.0
 LOOK_S: Final = 0.1  # between two looks at whether somebody still wants the answer
 READ_BYTES: Final = 1 << 20
 SECRET_CHARACTERS: Final = 6  # a shorter password may stand in any answer by chance
-HEAD_BYTES: Final = 1 << 16  # of an answer's HTTP headers
-ENDED: Final = getattr(select, "POLLRDHUP", 0) | select.POLLHUP | select.POLLERR
-HEAD_LOOK_S: Final = 0.002
 SHOWN_CHARACTERS: Final = 200
 WARMING_UP: Final = -28
 METHOD_UNKNOWN: Final = -32601
@@ -149,13 +146,18 @@ class Rpc:
     def _exchange(self, method: str, body: bytes, authorization: str, limit_s: float) -> tuple[int, bytes]:
         """The answer's HTTP status, and the answer."""
         connection = _connection(self._credentials.url)
-        deadline = time.monotonic() + limit_s
         try:
             path = urlsplit(self._credentials.url).path or "/"
             headers = {"Authorization": authorization, "Content-Type": "application/json", "Connection": "close"}
+            connection.connect()
+            connection.sock.settimeout(ANSWER_S)  # for the whole of the sending: a block may be large, the way slow
             connection.request("POST", path, body, headers)
-            self._await(connection, deadline, method)
-            response = connection.getresponse()
+            silence = Silent(f"the Bitcoin node does not answer {method}")
+            patience = _Patience(connection.sock, self._wanted, time.monotonic() + limit_s, silence)
+            response = http.client.HTTPResponse(patience, method="POST")  # type: ignore[arg-type]
+            response.begin()
+            patience.deadline = time.monotonic() + 2 * ANSWER_S
+            patience.late = Unreachable(f"the Bitcoin node's answer to {method} does not end")
             return response.status, self._read(response, method)
         except (OSError, http.client.HTTPException) as error:
             reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
@@ -163,19 +165,7 @@ class Rpc:
         finally:
             connection.close()
 
-    def _await(self, connection: http.client.HTTPConnection, deadline: float, method: str) -> None:
-        """Until the answer's headers are there."""
-        poll = select.poll()
-        poll.register(connection.sock, select.POLLIN | ENDED)
-        while not (events := poll.poll(LOOK_S * 1000)) or not (events[0][1] & ENDED or _head_is_there(connection)):
-            if not self._wanted():
-                raise Unwanted
-            if time.monotonic() > deadline:
-                raise Silent(f"the Bitcoin node does not answer {method}")
-        connection.sock.settimeout(CONNECT_S)
-
     def _read(self, response: http.client.HTTPResponse, method: str) -> bytes:
-        deadline = time.monotonic() + 2 * ANSWER_S
         too_much = f"the Bitcoin node answers {method} with more than {ANSWER_BYTES >> 20} MiB: that is no answer"
         if (response.length or 0) > ANSWER_BYTES:
             raise Unreachable(too_much)
@@ -185,11 +175,35 @@ class Rpc:
             size += len(piece)
             if size > ANSWER_BYTES:
                 raise Unreachable(too_much)
-            if time.monotonic() > deadline:
-                raise Unreachable(f"the Bitcoin node's answer to {method} does not end")
+        return b"".join(pieces)
+
+
+class _Patience(io.RawIOBase):
+    """Reads what a socket brings, a byte at a time if it must be, until nobody wants it or it is too late.
+
+    It waits in reads and not before them: what makes an encrypted socket readable may be no part of the answer.
+    """
+
+    def __init__(self, link: socket.socket, wanted: Wanted, deadline: float, late: Unreachable) -> None:
+        super().__init__()
+        self._link, self._wanted, self.deadline, self.late = link, wanted, deadline, late
+        link.settimeout(LOOK_S)
+
+    def makefile(self, mode: str) -> io.BufferedReader:
+        """What an HTTP response asks a socket for."""
+        return io.BufferedReader(self, READ_BYTES)
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        while True:
             if not self._wanted():
                 raise Unwanted
-        return b"".join(pieces)
+            if time.monotonic() > self.deadline:
+                raise self.late
+            with contextlib.suppress(TimeoutError):
+                return self._link.recv_into(buffer)
 
 
 def _connection(url: str) -> http.client.HTTPConnection:
@@ -200,18 +214,6 @@ def _connection(url: str) -> http.client.HTTPConnection:
             host, parts.port or 443, timeout=CONNECT_S, context=ssl.create_default_context()
         )
     return http.client.HTTPConnection(host, parts.port or 80, timeout=CONNECT_S)
-
-
-def _head_is_there(connection: http.client.HTTPConnection) -> bool:
-    """Whether reading the headers will not wait; a peer may send them a byte at a time."""
-    if isinstance(connection, http.client.HTTPSConnection):
-        return True  # what is encrypted cannot be looked at
-    seen = connection.sock.recv(HEAD_BYTES, socket.MSG_PEEK)
-    is_no_http = not b"HTTP/".startswith(seen[:5]) and b"\n" in seen
-    if not seen or is_no_http or len(seen) == HEAD_BYTES or b"\n\r\n" in seen or b"\n\n" in seen:
-        return True
-    time.sleep(HEAD_LOOK_S)
-    return False
 
 
 def _sends_back(data: bytes, authorization: str) -> bool:
