@@ -222,6 +222,21 @@ def test_old_work_is_fetched_again_and_everybody_begins_anew() -> None:
         assert new != header and bytes.fromhex(new)[68:72] == (1_700_000_031).to_bytes(4, "little")
 
 
+def test_old_work_that_cannot_be_renewed_is_asked_for_with_growing_pauses() -> None:
+    stage = begun()
+    stage.time, pauses = 31_000, []
+    stage.timer("second")
+    for _ in range(4):
+        stage.done("template", {"trouble": "the template has no bits", "wait": True})
+        pauses.append(stage.timers["retry"])
+        for _ in range(3):
+            stage.timer("second")
+        assert not stage.tasks("template")
+        stage.timer("retry")
+    assert pauses == sorted(set(pauses))
+    assert stage.tasks("search"), "work goes on"
+
+
 def test_a_hit_that_crossed_the_kill_of_its_unit_is_submitted_once() -> None:
     stage = begun(extranonce=str(1 << 62))
     mark = stage.live[stage.tasks("search")[0]]["args"]["mark"]

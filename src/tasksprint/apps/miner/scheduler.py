@@ -411,8 +411,9 @@ class Mine(Copies):
 
     def look(self) -> None:
         """Somebody asks the Bitcoin node, whatever has ended meanwhile."""
-        if not self.source:
+        if not self.source or self.now - self.work_at >= self.args["max_age"]:
             self.ask("template")
+        if not self.source:
             return
         self.ask_longpoll()
         if not self.watching:
@@ -423,9 +424,7 @@ class Mine(Copies):
         if self.over >= 0:
             self.end_in_time()
             return
-        if self.source and self.now - self.work_at >= self.args["max_age"]:
-            self.ask("template")
-        if not self.tries:
+        if not self.tries:  # else `retry` does, in its own time
             self.look()
         self.fill()
         if Tally.due(self.tally, self.now):
