@@ -49,11 +49,25 @@ def test_boxes_that_are_refused(box, message):
         ({"closeness": -1.0}, "closeness must be above zero"),
         ({"starts": "here"}, "unsearched or uniform"),
         ({"hurry": 1}, "unknown options hurry"),
+        ({"epsilon": "a"}, "epsilon is a number, not 'a'"),
+        ({"closeness": [1]}, "closeness is a number"),
+        ({"bits": "64"}, "bits is a whole number"),
+        ({"dimensions": "2"}, "dimensions is a whole number"),
+        ({"dimensions": -1}, "dimensions is a whole number, not below zero"),
+        ({"equations": 3}, "there are 1 formulas, and equations says 3"),
+        ({"callable": 3}, "written module:function, not 3"),
+        ({"callable": "module"}, "written module:function, not 'module'"),
     ],
 )
 def test_options_that_are_refused(more, message):
     with pytest.raises(command.InputError, match=message):
         problem_of(**more)
+
+
+@pytest.mark.parametrize("expressions", [3, "x", [["x"]], [3], {"x": 1}])
+def test_formulas_that_are_no_texts(expressions):
+    with pytest.raises(command.InputError, match="expressions are texts"):
+        command.described(expressions, (-1, 1))
 
 
 def test_formulas_and_functions_exclude_each_other():

@@ -52,6 +52,9 @@ def test_the_demo_in_a_few_thousand_evaluations():
         ("sin(x)/cos(x)", -4, 4, [-math.pi, 0, math.pi], ("crossing", 1)),
         ("atan(1000*(x-0.123))", -1, 1, [0.123], ("crossing", 1)),
         ("sin(1/x)", 0.05, 1, [1 / (k * math.pi) for k in range(6, 0, -1)], ("crossing", 1)),
+        ("sqrt(x)", -1, 2, [0], ("tangential", None)),
+        ("sqrt(x)", -2, 2, [0], ("tangential", None)),  # where two cells meet
+        ("sqrt(1-x**2)", -3, 2.5, [-1, 1], ("tangential", None)),
     ],
 )
 def test_roots_on_the_line(text, low, high, expected, kind):
@@ -72,6 +75,8 @@ def test_roots_on_the_line(text, low, high, expected, kind):
         "1/x**2",
         "x**2+1",
         "sqrt(x-9)",
+        "sqrt(x)+0.5",
+        "1/sqrt(x)",
     ],
 )
 def test_near_misses_poles_jumps_and_tails_are_no_roots(text):
@@ -96,6 +101,10 @@ def test_poles_are_counted_and_undefined_places_told():
         (["x*y", "x*(y-1)"], 2),
         (["x-y", "2*x-2*y"], 2),
         (["x**2+y**2+z**2-1", "x-y"], 3),
+        ("abs(x-y)", 2),
+        ("(x-y)**2", 2),
+        ("abs(x+y-z)", 3),
+        ("x1**2+x2**2+x3**2+x4**2+x5**2-1", 5),
     ],
 )
 def test_a_continuum_is_named_and_ends_the_search(expressions, dimensions):
@@ -127,6 +136,23 @@ def test_more_equations_than_unknowns_and_cube_roots():
     upright = found(["cbrt(x**2+y**2-1)", "cbrt(x-y)"], -2, 2, 6000, 2)
     for values in (over, upright):
         assert points(values) == pytest.approx(np.array([[-root, -root], [root, root]]), abs=1e-6)
+
+
+def test_fewer_equations_than_unknowns_with_roots_that_stand_alone():
+    squares = "+".join(f"x{number}**2" for number in range(3, 9))
+    values = found([f"x1**2+x2**2+{squares}-1", f"abs(x1-x2)+{squares}"], -1, 1, 20_000, 8)
+    root = 2**-0.5
+    assert points(values) == pytest.approx(np.array([[-root] * 2 + [0] * 6, [root] * 2 + [0] * 6]), abs=1e-3)
+    assert {kind for kind, _ in kinds(values)} == {"singular"}
+
+
+def test_what_is_found_gets_its_verdict_before_the_budget_ends():
+    """Sixteen roots on 8,000 evaluations, with polishes that cost several times what is planned for one."""
+    pairs = (("x2", "x3"), ("x3", "x1"), ("x1", "x2"))
+    cyclic = [f"-13 - {a}**2 - {b}**2 + 24*{a}*{b} - {a}**2*{b}**2" for a, b in pairs]
+    values = found(cyclic, -20, 20, 8000, 3)
+    assert len(values["roots"]) == 16
+    assert not [cluster for cluster in values["clusters"] if cluster["residual"] < 1e-9]
 
 
 def test_the_operators_alone_find_roots_within_epsilon():

@@ -60,10 +60,19 @@ def described(
     unknown = set(options) - set(OPTIONS)
     if unknown:
         raise InputError(f"unknown options {', '.join(sorted(unknown))}; known are {', '.join(PROBLEM + OPTIONS)}")
+    if not isinstance(expressions, list | tuple) or not all(isinstance(text, str) for text in expressions):
+        raise InputError(f"expressions are texts, a list of them for a system, not {expressions!r}")
     formulas = tuple(expressions)
     _no_numbers_among(formulas)
+    _typed(bits=bits, epsilon=epsilon, closeness=closeness, equations=equations, dimensions=dimensions)
+    if not isinstance(callable, str) or (callable and not all(callable.partition(":"))):
+        raise InputError(f"a function's import path is written module:function, not {callable!r}")
     if bool(formulas) == bool(callable):
         raise InputError("give either formulas, or one function by its import path")
+    if formulas and equations not in (0, len(formulas)):
+        raise InputError(
+            f"there are {len(formulas)} formulas, and equations says {equations}: it is for functions only"
+        )
     pairs = _pairs(box, dimensions or (dimensions_of(formulas) if formulas else 0))
     lo, hi = tuple(low for low, _ in pairs), tuple(high for _, high in pairs)
     try:
@@ -129,6 +138,15 @@ def _no_numbers_among(formulas: Sequence[str]) -> None:
                 f"equation {number} is the number {text}, with no unknown in it; if it is an end of the box, "
                 "each pair of ends has a --box of its own: --box 0 3 --box -1 1"
             )
+
+
+def _typed(**numbers: Any) -> None:
+    for name, number in numbers.items():
+        real = name in ("epsilon", "closeness")
+        if isinstance(number, bool) or not isinstance(number, int | float if real else int):
+            raise InputError(f"{name} is a {'number' if real else 'whole number'}, not {number!r}")
+        if not real and number < 0:
+            raise InputError(f"{name} is a whole number, not below zero: {number}")
 
 
 def _value(text: str) -> Any:

@@ -59,7 +59,9 @@ def _title(figure: Any, values: Mapping[str, Any], problem: Mapping[str, Any]) -
     text = ";  ".join(problem["expressions"]) or "a function by its import path"
     text = text if len(text) <= 90 else text[:87] + "..."
     count = len(values["roots"])
-    what = {"continuum": "a continuum of zeros", "no root": "no root"}.get(values["answer"], f"{count} roots")
+    what = {"continuum": "a continuum of zeros", "no root": "no root"}.get(
+        values["answer"], f"{count} root{'s' * (count != 1)}"
+    )
     figure.suptitle(f"{text}\n{what}, {values['evaluations']:,} evaluations", fontsize="medium", parse_math=False)
 
 
@@ -112,7 +114,7 @@ def _frame(axis: Any, problem: Mapping[str, Any]) -> None:
     axis.set_xlim(problem["lo"][0], problem["hi"][0])
     axis.set_ylim(problem["lo"][1], problem["hi"][1])
     axis.set_xlabel("x1")
-    axis.set_ylabel("x2")
+    axis.set_ylabel("x2" if len(problem["lo"]) == 2 else f"x2 (the first two of {len(problem['lo'])} unknowns)")
 
 
 def _plane(figure: Any, axis: Any, problem: Mapping[str, Any]) -> None:
