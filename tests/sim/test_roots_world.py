@@ -13,7 +13,7 @@ from tasksprint.apps.roots.node import RootNode
 from tasksprint.apps.roots.scheduler import RootFinder
 from tasksprint.cli.job import app_job
 from tasksprint.sim.campaign import run_seed
-from tasksprint.sim.job_world import Job, JobCluster, Result, Shape, under_fire, undisturbed_run
+from tasksprint.sim.job_world import Fleet, Job, JobCluster, Result, Shape, under_fire, undisturbed_run
 from tasksprint.sim.sdk_programs import SdkPrograms
 from tasksprint.sim.world import MS_US, World
 from tasksprint.view.part import Assign
@@ -95,7 +95,7 @@ def test_leader_and_clients_die_and_the_bytes_are_the_same(seed: int, programs: 
     made: list[Shooting] = []
 
     def build(world: World) -> Shooting:
-        made.append(Shooting(world, programs, search(QUICK), quiet, clients=3))
+        made.append(Shooting(world, programs, search(QUICK), quiet, Fleet(clients=3)))
         return made[0]
 
     outcome = run_seed(seed, build=build)

@@ -103,14 +103,12 @@ def replay_job(asked: Asked, seed: int, *, trace: bool) -> None:
 @contextlib.contextmanager
 def ready(asked: Asked) -> Iterator[Build]:
     """Makes the worlds of the job, which has run undisturbed before."""
-    from tasksprint.sim.job_world import under_fire
+    from tasksprint.sim.job_world import Fleet, under_fire
 
     settle_hashes()
     with loaded(asked) as (programs, job):
         expected = undisturbed(programs, job, asked)
-        yield under_fire(
-            programs, job, expected, clients=asked.clients, slots=asked.slots, labels=asked.label_list
-        )  # fmt: skip
+        yield under_fire(programs, job, expected, Fleet(asked.clients, asked.slots, asked.label_list))
 
 
 def undisturbed(programs: SdkPrograms, job: Job, asked: Asked) -> Result:

@@ -160,22 +160,21 @@ def undisturbed_run(programs: SdkPrograms, job: Job, shape: Shape | None = None)
     return cluster.result()
 
 
+@dataclass(frozen=True)
+class Fleet:
+    """The clients under fire, to begin with; None: the seed says."""
+
+    clients: int | None = None
+    slots: int | None = None
+    labels: tuple[str, ...] = ()
+
+
 class JobCluster(OneJob):
     """The job under fire, of which the undisturbed answer is known."""
 
-    def __init__(
-        self,
-        world: World,
-        programs: SdkPrograms,
-        job: Job,
-        expected: Result,
-        *,
-        clients: int | None = None,
-        slots: int | None = None,
-        labels: tuple[str, ...] = (),
-    ):
+    def __init__(self, world: World, programs: SdkPrograms, job: Job, expected: Result, fleet: Fleet | None = None):
         super().__init__(world, programs, job)
-        self.expected, self._asked_clients, self._asked_slots, self._labels = expected, clients, slots, labels
+        self.expected, self.fleet = expected, fleet or Fleet()
         self._crashed: dict[tuple[int, int], int] = {}  # (job, task) → nodes that died on it
 
     def run(self) -> None:
@@ -186,7 +185,7 @@ class JobCluster(OneJob):
 
     def _populate(self) -> None:
         world = self.world
-        for _ in range(self._asked_clients or (1, 2, 2, 3, 3, 4)[world.between(0, 5)]):
+        for _ in range(self.fleet.clients or (1, 2, 2, 3, 3, 4)[world.between(0, 5)]):
             self.add_client(start=False)
         slots = sum(client.slots for client in self.clients)
         share = world.between(200, 1_200)  # per mille of the time in which there are faults: so long the job takes
@@ -198,8 +197,7 @@ class JobCluster(OneJob):
     def add_client(self, *, start: bool = True) -> None:
         super().add_client(start=False)
         client = self.clients[-1]
-        client.slots = self._asked_slots or client.slots
-        client.labels = list(self._labels)
+        client.slots, client.labels = self.fleet.slots or client.slots, list(self.fleet.labels)
         if start:
             client.mean_us = self.clients[0].mean_us
             client.start()
@@ -218,13 +216,7 @@ class JobCluster(OneJob):
 
 
 def under_fire(
-    programs: SdkPrograms,
-    job: Job,
-    expected: Result,
-    *,
-    clients: int | None = None,
-    slots: int | None = None,
-    labels: tuple[str, ...] = (),
+    programs: SdkPrograms, job: Job, expected: Result, fleet: Fleet | None = None
 ) -> Callable[[World], JobCluster]:
     """Makes the world of a seed."""
-    return lambda world: JobCluster(world, programs, job, expected, clients=clients, slots=slots, labels=labels)
+    return lambda world: JobCluster(world, programs, job, expected, fleet)
