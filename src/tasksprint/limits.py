@@ -84,6 +84,7 @@ DEATHS_PER_TICK: Final = 8
 WINDOW_PER_SLOT: Final = 2  # ready attempts at a client: at least this many a slot
 WINDOW_MAX: Final = 512  # ... and at most this many
 WINDOW_WORK_MS: Final = 50  # ... about this much work
+MOVE_BYTES: Final = 16 * MIB  # a task with larger inputs waits for a core of the client that has them
 WAITING_PER_SLOT: Final = 64  # attempts that wait at a client for their prerequisites
 ASIDE_MAX: Final = 64  # cores=0 attempts at a client
 CLIENTS_REMEMBERED: Final = 1_000  # dead ones

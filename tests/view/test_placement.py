@@ -200,6 +200,67 @@ def test_work_is_given_back_to_a_client_that_joins() -> None:
     assert all(one.tries == 0 for one in stage.job().tasks.values())
 
 
+def busy_and_idle(size: int) -> tuple[Stage, int, Actor, Actor]:
+    """A client that holds a result of that size and runs a task, and one with nothing to do."""
+    stage = Stage()
+    busy, idle = stage.join("a", slots=1), stage.join("b", slots=1)
+    job = stage.submit()
+    stage.start(job, task(1), task(2))
+    busy.done(1, size=size)
+    idle.done(2, size=1)
+    stage.start(job, task(3, 1))
+    assert (busy.numbers(), idle.numbers()) == ([3], [])
+    return stage, job, busy, idle
+
+
+def test_a_free_core_is_worth_more_than_a_short_way() -> None:
+    stage, job, busy, idle = busy_and_idle(1_000)
+    stage.start(job, task(4, 1), task(5, 1))
+    assert (busy.numbers(), idle.numbers()) == ([3, 5], [4]), "when no core is free, the way counts again"
+
+
+def test_what_has_large_inputs_waits_where_they_are() -> None:
+    stage, job, busy, idle = busy_and_idle(limits.MOVE_BYTES + 1)
+    stage.start(job, task(4, 1))
+    assert (busy.numbers(), idle.numbers()) == ([3, 4], [])
+    stage.tick(times=3)
+    assert not busy.asked
+
+
+def chains(size: int) -> tuple[Stage, int, Actor, Actor]:
+    """Two tasks that were assigned ahead become ready at one client together; the other client has nothing to do."""
+    stage = Stage()
+    busy, idle = stage.join("a", slots=1), stage.join("b", slots=1)
+    job = stage.submit()
+    stage.start(job, task(1), task(2, 1), task(3, 1))
+    if not busy.numbers():
+        busy, idle = idle, busy
+    busy.done(1, size=size)
+    assert (busy.numbers(), idle.numbers()) == ([2, 3], [])
+    return stage, job, busy, idle
+
+
+def test_a_queue_is_levelled_while_another_client_has_a_core_free() -> None:
+    stage, job, busy, idle = chains(1_000)
+    stage.tick()
+    busy.poll()
+    ((_, number, attempt),) = busy.asked
+    assert number == 3
+    del busy.attempts[job, number]
+    busy.report(Returned(job, number, attempt))
+    assert (busy.numbers(), idle.numbers()) == ([2], [3])
+    stage.tick(times=3)
+    busy.poll()
+    assert len(busy.asked) == 1, "both have what they can do"
+
+
+def test_a_queue_of_tasks_with_large_inputs_stays() -> None:
+    stage, _, busy, _ = chains(limits.MOVE_BYTES + 1)
+    stage.tick(times=3)
+    busy.poll()
+    assert not busy.asked
+
+
 def test_nothing_is_asked_back_while_tasks_wait() -> None:
     stage = Stage()
     client = stage.join("a", slots=2)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tasksprint.limits import CLIENTS_REMEMBERED
 from tasksprint.view import events, placement, supply, tasks
-from tasksprint.view.lanes import need_of, tasks_wait
+from tasksprint.view.lanes import ANY, need_of, tasks_wait
 from tasksprint.view.operations import Held, Leave, Register
 from tasksprint.view.part import GiveBack
 from tasksprint.view.records import ASIDE, DONE, READY, Attempt, Client, JobState
@@ -145,6 +145,14 @@ def ask_back(world: World, newcomer: Client) -> None:
         wanted -= ask_one(world, client, newcomer, min(wanted, client.ready - share))
 
 
+def level(world: World) -> None:
+    """Where ready tasks wait behind each other while a client has a core free, ask for as many as it can begin."""
+    idle = placement.least_loaded(world, READY, ANY)
+    full = placement.fullest(world)
+    if idle is not None and full is not None and placement.runs_sooner(idle, full):
+        ask_one(world, full, idle, min(idle.slots - idle.ready, full.ready - full.slots))
+
+
 def ask_one(world: World, client: Client, newcomer: Client, most: int) -> int:
     """Ask for up to `most` of its attempts, those assigned last first; returns for how many."""
     asked = 0
@@ -152,8 +160,11 @@ def ask_one(world: World, client: Client, newcomer: Client, most: int) -> int:
         if asked >= most:
             break
         job_number, name = number
-        task = world.jobs[job_number].tasks[name]
+        job = world.jobs[job_number]
+        task = job.tasks[name]
         if attempt.kind != READY or attempt.asked_back or not placement.eligible(newcomer, need_of(task)):
+            continue
+        if not placement.is_light(job, task):
             continue
         attempt.asked_back = True
         world.tell(client, GiveBack(job_number, name, attempt.number))

@@ -53,6 +53,7 @@ def tick(world: World, operation: Tick) -> None:
         else:
             jobs.over(world, job, "done", f"its outputs were not collected within {FINISHING_MS // 60_000} minutes")
     adapt(world, step)
+    clients.level(world)
 
 
 def capped_step(operation: Tick) -> int:

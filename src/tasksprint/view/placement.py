@@ -3,13 +3,17 @@
 A task that may be placed lies in a lane: the tasks of one job that need the same kind of room.  A client has three
 kinds of room: a window of READY attempts, which follows how fast it works; a WAITING one for tasks that are assigned
 ahead of their inputs; and ASIDE, for cores=0.  `place` goes round the lanes, job by job, and gives each time one
-task to the client that has most of its inputs, or else to the least loaded one that has room.
+task to the client that has most of its inputs, or else to the least loaded one that has room.  An idle core is worth
+more than a short way: a ready task does not wait behind others while another client has a core free, unless its
+inputs are large.
 
 Complications:
 
 - Lanes and rooms are heaps whose entries may be out of date: an entry counts only if the record that it names still
   says the same.  So nothing is ever searched or removed in the middle, and what is chosen depends on the records
   alone; a replica restored from a snapshot, whose heaps are new, chooses the same.
+- Tasks become ready where they waited for their inputs, so one client may end up with a queue and another with
+  nothing.  Each tick looks at the fullest one and at the emptiest one only (`level`).
 - Tasks that are run again because somebody needs them, and replicas, are urgent: they bypass the windows.
 - A job whose scheduler is behind gets no further tasks placed, save the one whose end an ordered scheduler waits for.
 
@@ -22,7 +26,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from heapq import heapify, heappop, heappush
 
-from tasksprint.limits import ASIDE_MAX, ASSIGNED_BYTES, WAITING_PER_SLOT
+from tasksprint.limits import ASIDE_MAX, ASSIGNED_BYTES, MOVE_BYTES, WAITING_PER_SLOT
 from tasksprint.view import supply
 from tasksprint.view.attempts import attach
 from tasksprint.view.lanes import first_of, need_of
@@ -67,7 +71,13 @@ def refresh(world: World) -> None:
         for (kind, need), heap in world.rooms.items():
             if has_room(client, kind) and eligible(client, need):
                 heappush(heap, (load(client, kind), name))
+        if client.ready > client.slots:
+            heappush(world.crowd, (-load(client, READY), name))
     world.fresh.clear()
+    if len(world.crowd) > 4 * len(world.silence) + 64:
+        queues = [client for name in world.silence if (client := world.clients[name]).ready > client.slots]
+        world.crowd = [(-load(client, READY), client.id) for client in queues]
+        heapify(world.crowd)
 
 
 def open_room(world: World, kind: int, need: Need) -> list[tuple[int, str]]:
@@ -113,6 +123,28 @@ def nearest(world: World, job: JobState, task: Task, kind: int, need: Need) -> C
     return None
 
 
+def runs_sooner(client: Client, other: Client) -> bool:
+    """It has a core free, the other has none."""
+    return client.ready < client.slots and other.ready >= other.slots
+
+
+def is_light(job: JobState, task: Task) -> bool:
+    """Its inputs, which all exist, are soon moved."""
+    return sum(job.tasks[number].size for number in task.inputs) <= MOVE_BYTES
+
+
+def fullest(world: World) -> Client | None:
+    """The client with the longest queue of ready tasks, if there is one."""
+    heap = world.crowd
+    while heap:
+        value, name = heap[0]
+        client = world.clients.get(name)
+        if client is not None and client.alive and client.ready > client.slots and -load(client, READY) == value:
+            return client
+        heappop(heap)
+    return None
+
+
 # --- placing ----------------------------------------------------------------------------------------
 
 
@@ -127,7 +159,9 @@ def place_first(world: World, key: Lane) -> bool:
     if client is None:
         return False
     if task.inputs:
-        client = nearest(world, job, task, kind, need) or client
+        near = nearest(world, job, task, kind, need)
+        if near is not None and not (kind == READY and runs_sooner(client, near) and is_light(job, task)):
+            client = near
     heappop(world.lanes[key])
     attach(world, job, task, client, kind)
     world.served[kind] = key

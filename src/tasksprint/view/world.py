@@ -63,6 +63,7 @@ class World:
         self.lanes: dict[Lane, list[int]] = {}  # heaps of task numbers; entries may be out of date
         self.rooms: dict[tuple[int, Need], list[tuple[int, str]]] = {}  # heaps of (load, client); may be out of date
         self.fresh: dict[str, None] = {}  # clients whose load is not in `rooms` yet
+        self.crowd: list[tuple[int, str]] = []  # heap of (-ready, client) where ready tasks wait; may be out of date
         self.urgent: dict[tuple[int, int], None] = {}  # tasks that are placed whatever the windows say
         self.urgent_due = False
         self.timers: list[tuple[int, int, int, str]] = []  # heap of (due, order, job, name); may be out of date

@@ -12,6 +12,12 @@ from tasksprint.view import Machine
 from tasksprint.view.operations import AnyOperation, Begin, Leave, Register, Tick
 
 
+def began_here(machine: Machine, client: str) -> bool:
+    """Whether the client's session began with the present entry."""
+    state = machine.client(client)
+    return state is not None and state.incarnation == machine.index
+
+
 class Deaths(Checker):
     name = "deaths"
     promise = "no client is declared dead before its timeout, counted anew after each change of ballot"
@@ -33,7 +39,7 @@ class Deaths(Checker):
                 case Tick() if operation.ballot == self._ballot:
                     self._time_ms += max(0, min(operation.step_ms, limits.TICK_STEP_MAX_MS))
                     self._heard.update(dict.fromkeys(operation.heard, self._time_ms))
-                case Register():
+                case Register() if began_here(machine, operation.client):  # a retry changes nothing
                     excused.add((operation.client, self._living.get(operation.client, 0)))
                     self._heard[operation.client] = self._time_ms
                 case Leave():
