@@ -4,9 +4,12 @@ Everything is measured in turn, `rounds` times, because neighbours come and go; 
 that was asked for, and a Python loop over hashlib with a copy of the midstate.  All cores: a bare process for each,
 which does nothing but search, at the priority that nodes have.  The cluster: three coordinators, a client and a node
 for each core, mining on a stand-in for a Bitcoin node whose target nobody can meet; rates are what the nodes report of
-their own units, the bare processes are measured before and after.  Stale work: eight nodes, a new tip every now and
-then, and the time from the stand-in's notice until the last node has begun on the new block, by the nodes' own word.
-Two durable writes lie between, one after the other, so the disk's own time is taken beside it, before each tip.
+their own units, the bare processes are measured before and after.  Where neighbours change what a core does in a
+second, the ratio of two such rates says little, so the processor's time is compared beside it: the share of each core's
+time that nodes get while the cluster works, over the share that bare processes get.  Stale work: eight nodes, a new tip
+every now and then, and the time from the stand-in's notice until the last node has begun on the new block, by the
+nodes' own word.  Two durable writes lie between, one after the other, so the disk's own time is taken beside it, before
+each tip.
 """
 
 from __future__ import annotations
@@ -26,7 +29,7 @@ import time
 from collections import defaultdict
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import psutil
 
@@ -75,10 +78,12 @@ def kernel_rate(kernel: str, seconds: float) -> float:
     return count / taken
 
 
-def bare(kernel: str, seconds: float, begin: Any) -> float:
-    """One of the bare processes; all begin together."""
+def bare(kernel: str, seconds: float, begin: Any) -> tuple[float, float]:
+    """One of the bare processes; all begin together.  Its rate, and its share of a core's time."""
     begin.wait()
-    return kernel_rate(kernel, seconds)
+    began, before = time.monotonic(), time.process_time()
+    rate = kernel_rate(kernel, seconds)
+    return rate, (time.process_time() - before) / (time.monotonic() - began)
 
 
 def _prepare(begin: Any) -> None:
@@ -90,14 +95,16 @@ def _prepare(begin: Any) -> None:
     globals()["_begin"] = begin
 
 
-def _bare(work: tuple[str, float]) -> float:
+def _bare(work: tuple[str, float]) -> tuple[float, float]:
     return bare(*work, globals()["_begin"])
 
 
-def all_cores(kernel: str, seconds: float, cores: int) -> float:
+def all_cores(kernel: str, seconds: float, cores: int) -> tuple[float, float]:
+    """Hashes a second of all bare processes together, and their mean share of a core's time."""
     context = multiprocessing.get_context("spawn")
     with context.Pool(cores, _prepare, (context.Barrier(cores),)) as pool:
-        return sum(pool.map(_bare, [(kernel, seconds)] * cores, chunksize=1))
+        rates, shares = zip(*pool.map(_bare, [(kernel, seconds)] * cores, chunksize=1), strict=True)
+    return sum(rates), statistics.mean(shares)
 
 
 async def peer_rate(command: str, seconds: float) -> float:
@@ -172,21 +179,24 @@ async def everybody(names: Callable[[], set[Any]], nodes: int) -> None:
     raise Failure(f"the cluster does not get {nodes} nodes to work within 30 s")
 
 
-async def cluster_rate(folder: Path, cores: int, seconds: float) -> tuple[float, float, float]:
-    """Hashes a second of all nodes together: of each, what it did between its second unit and its last.
+class ClusterRate(NamedTuple):
+    rate: float  # hashes a second of all nodes together: of each, what it did between its second unit and its last
+    share: float  # of the cores' time that searching nodes got ...
+    own: float  # ... that the cluster's other processes took
+    idle: float  # of nodes' time, between two units
 
-    And, since neighbours on the machine change the first number more than we do: the share of the cores' time that the
-    cluster took for itself, and the share of their time that nodes spent between two units.
-    """
-    own, unit = 0.0, defaults(ADDRESS)["unit"]
+
+async def cluster_rate(folder: Path, cores: int, seconds: float) -> ClusterRate:
+    own, share, unit = 0.0, 0.0, defaults(ADDRESS)["unit"]
 
     async def story(said: Any) -> None:
-        nonlocal own
+        nonlocal own, share
         await everybody(lambda: {row[5] for row in Field.rows(said(), "unit")}, cores)
         searching = {int(row[5]) for row in Field.rows(said(), "unit")}
-        before, began = overhead_s(searching), time.monotonic()
+        before, began = processor_s(searching), time.monotonic()
         await asyncio.sleep(seconds + 2 * unit)
-        own = (overhead_s(searching) - before) / (time.monotonic() - began) / cores
+        after, whole = processor_s(searching), (time.monotonic() - began) * cores
+        share, own = (after[0] - before[0]) / whole, (after[1] - before[1]) / whole
 
     with StandIn() as node:
         lines = await Field(folder, node, cores).mine(story)
@@ -202,16 +212,17 @@ async def cluster_rate(folder: Path, cores: int, seconds: float) -> tuple[float,
         total += sum(row[2] for row in settled[:-1]) / span
         idle += span - sum(row[1] - row[0] for row in settled[:-1])
         whole += span
-    return total, own, idle / whole
+    return ClusterRate(total, share, own, idle / whole)
 
 
-def overhead_s(searching: set[int]) -> float:
-    """Seconds of processor time of the cluster's processes so far, without the nodes that search."""
-    taken = 0.0
+def processor_s(searching: set[int]) -> tuple[float, float]:
+    """Seconds of processor time so far: of the nodes that search, of the cluster's other processes."""
+    search = other = 0.0
     for each in psutil.Process().children(recursive=True):
         with contextlib.suppress(psutil.Error):
-            taken += 0.0 if each.pid in searching else sum(each.cpu_times()[:2])
-    return taken
+            taken = sum(each.cpu_times()[:2])
+            search, other = (search + taken, other) if each.pid in searching else (search, other + taken)
+    return search, other
 
 
 def synced_s(path: Path) -> float:
@@ -284,16 +295,18 @@ async def _measure(
             taken[chosen].append(kernel_rate(chosen, seconds))
         if peer:
             taken["peer"].append(await peer_rate(peer, seconds))
-        before = await asyncio.to_thread(all_cores, chosen, seconds, cores)
+        before, share = await asyncio.to_thread(all_cores, chosen, seconds, cores)
         if only_bare:
             taken["bare"].append(before)
             continue
-        rate, own, idle = await cluster_rate(place / f"rate-{number}", cores, seconds)
-        after = await asyncio.to_thread(all_cores, chosen, seconds, cores)
+        cluster = await cluster_rate(place / f"rate-{number}", cores, seconds)
+        after, share_after = await asyncio.to_thread(all_cores, chosen, seconds, cores)
         taken["bare"].append((before + after) / 2)
-        taken["cluster"].append(rate)
-        taken["own"].append(own)
-        taken["idle"].append(idle)
+        taken["bare share"].append((share + share_after) / 2)
+        taken["cluster"].append(cluster.rate)
+        taken["cluster share"].append(cluster.share)
+        taken["own"].append(cluster.own)
+        taken["idle"].append(cluster.idle)
     median = {name: statistics.median(rates) for name, rates in taken.items()}
 
     def ratio(one: str, other: str) -> float:
@@ -317,6 +330,7 @@ async def _measure(
     return result | {
         "mhs_cluster": round(median["cluster"] / 1e6, 2),
         "efficiency": ratio("cluster", "bare"),
+        "efficiency_by_processor_time": ratio("cluster share", "bare share"),
         "overhead_percent": round(median["own"] * 100, 2),
         "between_units_percent": round(median["idle"] * 100, 2),
         "stale_nodes": STALE_NODES,
@@ -350,6 +364,7 @@ def cluster_lines(measured: dict[str, Any]) -> list[str]:
     return [
         f"a cluster (3 coordinators, a client, {measured['cores']} nodes): {measured['mhs_cluster']} MH/s, "
         f"{measured['efficiency'] * 100:.1f} % of the bare loops",
+        f"        by processor time: {measured['efficiency_by_processor_time'] * 100:.1f} % of what bare loops get",
         f"        of the cores' time {measured['overhead_percent']} % goes to the cluster itself, and nodes spend "
         f"{measured['between_units_percent']} % of theirs between units",
         f"stale work: the last of {measured['stale_nodes']} nodes is on the new block after "
