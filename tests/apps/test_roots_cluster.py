@@ -178,9 +178,11 @@ def test_an_own_function_needs_the_owners_leave(monkeypatch):
     monkeypatch.delenv(ALLOWED, raising=False)
     with pytest.raises(ValueError, match="does not allow the module cmath"):
         player.play()
-    bad = command.described(callable="os;x", box=(0, 1), dimensions=1, budget=100)
+    with pytest.raises(command.InputError, match="written module:function"):
+        command.described(callable="os;x", box=(0, 1), dimensions=1, budget=100)
+    args["problem"]["callable"] = "os;x"  # by whoever writes the arguments without our command
     with pytest.raises(ValueError, match="written module:function"):
-        Player(bad, 1).play()
+        Player(args, 1).play()
 
 
 def test_an_own_function_is_searched_where_it_is_allowed(monkeypatch, tmp_path):

@@ -1,6 +1,7 @@
 import asyncio
 import json
 import os
+import resource
 import subprocess
 import sys
 from pathlib import Path
@@ -115,9 +116,10 @@ def test_it_finds_a_clean_environment(
     monkeypatch.setenv("SECRET_TOKEN", "x")
     monkeypatch.setenv("PYTHONPATH", "/nowhere")
     monkeypatch.setenv("TASKSPRINT_TEST", "y")
+    core_limits = resource.getrlimit(resource.RLIMIT_CORE)
     script = (
         "import os, json, resource, sys; print(json.dumps([dict(os.environ), os.getcwd(), os.getpgid(0) == os.getpid(),"
-        " os.getsid(0) == os.getpid(), resource.getrlimit(resource.RLIMIT_CORE)[1]]))"
+        " os.getsid(0) == os.getpid(), resource.getrlimit(resource.RLIMIT_CORE)[0]]))"
     )
 
     where = os.path.realpath(tmp_path)
@@ -133,9 +135,13 @@ def test_it_finds_a_clean_environment(
         assert folder == where
         assert leads_group
         assert leads_session
-        assert core == 0
+        assert core == 0, "from its first instruction on"
 
-    play(story())
+    resource.setrlimit(resource.RLIMIT_CORE, (core_limits[1], core_limits[1]))
+    try:
+        play(story())
+    finally:
+        resource.setrlimit(resource.RLIMIT_CORE, core_limits)
     assert "SECRET_TOKEN" not in clean_environment()
 
 

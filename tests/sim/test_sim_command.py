@@ -96,6 +96,9 @@ def test_clients_have_the_slots_and_labels_that_the_job_needs(tmp_path: Path) ->
         ("broken.py", 1, "the scheduler does not start: "),
         ("program.py --args {", 2, "--args is no JSON"),
         ("program.py --plant forgotten-promise", 2, "leave the job out"),
+        ("program.py:Shortest", 2, "program.py has no Scheduler named 'Shortest'; it has: Longest"),
+        ("program.py --trace", 2, "name it with --from-seed, and leave --seeds out"),
+        ("--from-seed 1 --trace", 2, "name it with --from-seed, and leave --seeds out"),
         ("--clients 2", 2, "are for a job"),
     ],
 )
@@ -110,3 +113,14 @@ def test_a_job_that_cannot_be_simulated_is_refused_in_a_line(words: str, code: i
     assert done.returncode == code
     assert done.stderr.startswith("tasksprint: ")
     assert "site-packages" not in done.stderr
+    assert "sdk_programs.py" not in done.stderr
+
+
+def test_of_many_wrong_seeds_only_the_first_are_shown(tmp_path: Path) -> None:
+    (tmp_path / "longest.py").write_text(WRONG)
+    done = simulated("longest.py", "tasks=20", "--seeds", "40", folder=tmp_path)
+    wrong = re.match(r"tasksprint: (\d+) of 40 seeds went wrong", done.stderr)
+    assert wrong is not None
+    assert done.stdout.count("replay: ") == 10
+    assert f"\nand {int(wrong[1]) - 10} more went wrong, up to seed " in done.stdout
+    assert "sdk_programs" not in done.stderr

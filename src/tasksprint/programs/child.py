@@ -22,7 +22,7 @@ import subprocess
 import sys
 import threading
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from tasksprint.limits import CHILD_BUFFER_BYTES, MIB, STDERR_TAIL_BYTES
@@ -70,6 +70,17 @@ def describe_exit(code: int) -> str:
     except ValueError:
         name = f"signal {-code}"
     return f"was ended by {name}" + (" (out of memory?)" if -code == signal.SIGKILL else "")
+
+
+@contextlib.contextmanager
+def no_core_dumps() -> Iterator[None]:
+    """What is started meanwhile leaves none, from its first instruction on."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_CORE)
+    resource.setrlimit(resource.RLIMIT_CORE, (0, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_CORE, (soft, hard))
 
 
 class Child:
@@ -142,16 +153,17 @@ class Child:
         if not os.path.isdir(where):
             raise StartError(f"cannot start {words[0]!r}: its folder {where} does not exist")
         try:
-            return subprocess.Popen(
-                words,
-                cwd=where,
-                env=variables,
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE if self._on_output else subprocess.DEVNULL,
-                stderr=subprocess.PIPE,
-                bufsize=0,
-                start_new_session=True,
-            )
+            with no_core_dumps():
+                return subprocess.Popen(
+                    words,
+                    cwd=where,
+                    env=variables,
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.PIPE if self._on_output else subprocess.DEVNULL,
+                    stderr=subprocess.PIPE,
+                    bufsize=0,
+                    start_new_session=True,
+                )
         except (OSError, ValueError) as error:
             reason = getattr(error, "strerror", None) or str(error)
             if isinstance(error, FileNotFoundError) and shutil.which(words[0], path=variables["PATH"]) is None:

@@ -8,8 +8,9 @@ TYPE_CHECKING = False  # typing takes longer to import than this module
 if TYPE_CHECKING:
     from traceback import TracebackException
 
-_OURS = os.path.dirname(os.path.abspath(__file__)) + os.sep
-_CALLERS = (_OURS, "<frozen ")
+_OURS = os.path.dirname(os.path.abspath(__file__))
+_SIMULATOR = os.path.join(os.path.dirname(_OURS), "sim")  # calls a user's code, too
+_CALLERS = (_OURS + os.sep, _SIMULATOR + os.sep, "<frozen ")
 _NO_MODULE = (
     "\n(it is not among the job's files, and not installed here. `run FILE.py` takes that file alone: for several, use "
     "a folder with a tasksprint.toml)"
