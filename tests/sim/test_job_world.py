@@ -1,8 +1,11 @@
 """Real programs in the simulated world: a right one answers alike under all faults, a wrong one is found."""
 
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
+from random import Random
 
 import pytest
 
@@ -188,8 +191,9 @@ def test_a_scheduler_that_fails_undisturbed_says_where(tmp_path: Path) -> None:
 
 
 def test_a_job_that_never_goes_on_is_found(tmp_path: Path) -> None:
+    said = r"the job does not go on: .* running, 12 of 12 done.*; no task is open, and the scheduler has neither"
     with programs(tmp_path, FIRST_COME.replace("== 12", "== 13")) as (made, job):  # noqa: SIM117
-        with pytest.raises(Violation, match=r"the job does not go on: .* running, 12 of 12 done"):
+        with pytest.raises(Violation, match=said):
             undisturbed_run(made, job)
 
 
@@ -199,3 +203,46 @@ def test_time_that_a_task_sleeps_is_virtual(tmp_path: Path) -> None:
         (tmp_path / "program.py").write_text(HEAD + slow + FIRST_COME)
         quiet = undisturbed_run(made, job)
     assert 12 * 100_000_000 < quiet.virtual_us < 12 * 101_000_000
+
+
+CLOCK_AND_CHANCE = """
+import datetime, os, secrets
+
+
+class Asks(Scheduler):
+    def init(self, args):
+        self.start_task("ask", keys=["asked"])
+
+    def task_done(self, task, values):
+        self.finish(values)
+
+
+class Answers(Node):
+    @task
+    def ask(self):
+        end = time.monotonic() + 0.01
+        while time.monotonic() < end:
+            pass
+        now, day = datetime.datetime.now(), datetime.datetime(2020, 1, 2)
+        assert isinstance(now - datetime.timedelta(1), datetime.datetime) and type(now - day) is datetime.timedelta
+        random.seed()
+        told = [now.isoformat(), datetime.datetime.utcnow().year, time.ctime(), time.strftime("%S"), time.gmtime()[:6]]
+        chance = [random.Random().random(), random.SystemRandom().random(), random.random(), secrets.token_hex(4)]
+        chance += [os.getrandom(4).hex(), random.Random(7).random()]
+        return {"asked": [*told, time.gmtime(0)[0], time.strftime("%Y", time.gmtime(0)), time.process_time(), *chance]}
+"""
+
+
+def test_every_clock_and_every_source_of_chance_is_the_seeds(tmp_path: Path) -> None:
+    with programs(tmp_path, "") as (made, job):
+        (tmp_path / "program.py").write_text(HEAD + CLOCK_AND_CHANCE)
+        first, second = undisturbed_run(made, job), undisturbed_run(made, job)
+        assert first.answer.state == "done", first.error
+        assert first.answer == second.answer
+        found = first_failure(made, job, first)
+    assert found.checker == "answer"
+    asked = json.loads(first.answer.values)["asked"]
+    assert (asked[0][:10], asked[1], asked[4][:3]) == ("2023-11-14", 2023, [2023, 11, 14])
+    assert asked[5:7] == [1970, "1970"]
+    assert asked[-1] == Random(7).random()
+    assert type(datetime.now()) is datetime, "all is as before"

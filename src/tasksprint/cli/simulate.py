@@ -45,6 +45,8 @@ def sim(
     tasksprint sim --seeds 1000                 scripted jobs
     tasksprint sim program.py name=value ...    your own: is its answer the same in every run?
     """
+    if trace and (from_seed is None or seeds is not None):
+        raise click.UsageError("--trace prints one seed: name it with --from-seed, and leave --seeds out")
     if what is not None:
         of_a_job(Asked(what, words, **options), seeds, from_seed, trace, own_world=plant is not None or list_plants)
         return

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from tasksprint.sim.sdk_programs import SdkPrograms
 
 SHOWN_CHARS = 500  # of an answer
+SHOWN_SEEDS = 10  # that went wrong
 
 
 @dataclass(frozen=True)
@@ -58,8 +59,12 @@ def simulate_job(asked: Asked, start: int, count: int) -> None:
     """Seeds one after another; Failure when one does not end with the undisturbed answer."""
     from tasksprint.sim.campaign import run_seeds
 
+    wrong = 0
+
     def report(outcome: Outcome) -> None:
-        if not outcome.ok:
+        nonlocal wrong
+        wrong += not outcome.ok
+        if not outcome.ok and wrong <= SHOWN_SEEDS:
             click.echo(f"seed {outcome.seed}: {outcome.failure.splitlines()[0]}")
             click.echo(f"  replay: {asked.replay(outcome.seed)}   trace hash {outcome.trace_hash}")
 
@@ -71,6 +76,9 @@ def simulate_job(asked: Asked, start: int, count: int) -> None:
 
 def conclude(totals: Totals, seconds: float) -> None:
     failed = len(totals.failures)
+    if failed > SHOWN_SEEDS:
+        others = [outcome.seed for outcome in totals.failures[SHOWN_SEEDS:]]
+        click.echo(f"and {len(others)} more went wrong, up to seed {others[-1]}")
     click.echo(
         f"{totals.seeds} seeds, {totals.virtual_ms / 1000:.0f} s of virtual time in {seconds:.1f} s: "
         f"{totals.seeds - failed} ended with the undisturbed answer"
@@ -128,7 +136,8 @@ def undisturbed(programs: SdkPrograms, job: Job, asked: Asked) -> Result:
     answer = result.answer.values.decode()
     shown = answer if len(answer) <= SHOWN_CHARS else f"{answer[:SHOWN_CHARS]}..."
     files = f" and {len(result.answer.outputs)} files" if result.answer.outputs else ""
-    click.echo(f"undisturbed: {result.tasks} tasks, the answer is {shown}{files}")
+    tasks = f"{result.tasks} {'task' if result.tasks == 1 else 'tasks'}"
+    click.echo(f"undisturbed: {tasks}, the answer is {shown}{files}")
     return result
 
 
@@ -152,15 +161,16 @@ def loaded(asked: Asked) -> Iterator[tuple[SdkPrograms, Job]]:
             unpack_program(job.program, Path(place))
             sys.path.insert(0, place)
         folder = place if job.program else ""
-        load_node = anew(node, Node, folder)
+        load_scheduler, load_node = anew(scheduler, Scheduler, folder), anew(node, Node, folder)
+        for load in (load_scheduler, load_node):
+            try:
+                load()
+            except Unloadable as error:
+                raise Failure(str(error).replace(f"{place}/", ""), 2) from None
+            except Exception:
+                pass  # said when the scheduler starts, or as in a real job: each task fails, and its error says why
         try:
-            load_node()
-        except Unloadable as error:
-            raise Failure(str(error).replace(f"{place}/", ""), 2) from None
-        except Exception:
-            pass  # as in a real job: each task fails, and its error says why
-        try:
-            with SdkPrograms(anew(scheduler, Scheduler, folder), load_node, hidden=f"{place}/") as programs:
+            with SdkPrograms(load_scheduler, load_node, hidden=f"{place}/") as programs:
                 yield programs, Job(job.spec, job.program)
         finally:
             sys.path[:] = path

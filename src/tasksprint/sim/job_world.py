@@ -78,7 +78,12 @@ class OneJob(Cluster):
 
     def _describe(self) -> str:
         """For somebody who knows the job, and nothing of the coordinators."""
-        return self._describe_job(self.submitter)
+        number = self.shadow.job_number(self.submitter.plan.job_id)
+        job = self.shadow.job(number) if number is not None else None
+        described = self._describe_job(self.submitter).rstrip("; ")
+        if job is not None and job.state == "running" and not job.open and job.decided == job.last_event:
+            return f"{described}; no task is open, and the scheduler has neither finished nor failed the job"
+        return described
 
     @property
     def submitter(self) -> Submitter:
