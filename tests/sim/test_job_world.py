@@ -246,3 +246,19 @@ def test_every_clock_and_every_source_of_chance_is_the_seeds(tmp_path: Path) -> 
     assert asked[5:7] == [1970, "1970"]
     assert asked[-1] == Random(7).random()
     assert type(datetime.now()) is datetime, "all is as before"
+
+
+def test_what_a_task_does_to_its_process_stays_there(tmp_path: Path) -> None:
+    moves = NODE.replace('return {"square"', 'os.chdir("/"); sys.stdin.read()\n        return {"square"')
+    with programs(tmp_path, FIRST_COME) as (made, job):
+        (tmp_path / "program.py").write_text("import os, sys\n" + HEAD + moves + FIRST_COME)
+        before = Path.cwd()
+        assert undisturbed_run(made, job).answer.state == "done"
+        assert Path.cwd() == before
+
+
+def test_a_sleep_that_cannot_be_fails_the_task(tmp_path: Path) -> None:
+    back = NODE.replace('return {"square"', 'time.sleep(-1)\n        return {"square"')
+    with programs(tmp_path, FIRST_COME) as (made, job):
+        (tmp_path / "program.py").write_text(HEAD + back + FIRST_COME)
+        assert "sleep length must be non-negative" in undisturbed_run(made, job).error

@@ -15,6 +15,7 @@ from __future__ import annotations
 import contextlib
 import io
 import json
+import os
 import random
 import shutil
 import sys
@@ -99,8 +100,9 @@ class SdkPrograms:
 
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
-    """Programs print to a log; here nobody reads it."""
-    with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+    """Programs print to a log; here nobody reads it.  Where one goes with `chdir`, the others do not follow."""
+    out, errors = contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO())
+    with contextlib.chdir(os.curdir), out, errors:
         yield
 
 

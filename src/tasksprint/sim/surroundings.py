@@ -9,6 +9,7 @@ time, and so does looking at the clock: a microsecond.
 from __future__ import annotations
 
 import datetime
+import io
 import os
 import random
 import sys
@@ -41,6 +42,7 @@ class Surroundings:
         for name, place in BROKEN_DOWN.items():
             patch.wrap(time, name, self._broken_down(place, time.localtime))
         patch.set(time, "sleep", self._sleep)
+        patch.set(sys, "stdin", io.StringIO())  # the protocol's, in a process: nothing for the user's code
         patch.set(datetime, "datetime", virtual_datetime())
         chance = Random(world.seed).randbytes
         patch.set(os, "urandom", chance)
@@ -78,6 +80,8 @@ class Surroundings:
         return make
 
     def _sleep(self, seconds: float) -> None:
+        if seconds < 0:
+            raise ValueError("sleep length must be non-negative")
         self._slept_us += int(seconds * SECOND_US)
 
 
