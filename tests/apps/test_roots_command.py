@@ -25,7 +25,7 @@ def test_arguments():
         ((2, 1), "lower end comes first"),
         ((0, float("inf")), "infinite in x1"),
         ((float("nan"), 1), "infinite in x1"),
-        ((), "needs a lower and an upper end"),
+        ((), "upper end: --box LOW HIGH, or box=LOW,HIGH as a word"),
         ((1, 2, 3), "needs a lower and an upper end"),
         (("a", "b"), "pairs of numbers"),
         ((0, 1, 0, 1), "1 unknowns, the box has 2 pairs"),
@@ -71,7 +71,7 @@ def test_formulas_that_are_no_texts(expressions):
 
 
 def test_formulas_and_functions_exclude_each_other():
-    with pytest.raises(command.InputError, match="either formulas"):
+    with pytest.raises(command.InputError, match=r"either formulas \(in a file: expressions\)"):
         command.described([], (0, 1))
     with pytest.raises(command.InputError, match="either formulas"):
         command.described(["x"], (0, 1), callable="a:b")

@@ -68,7 +68,7 @@ def described(
     if not isinstance(callable, str) or (callable and not all(callable.partition(":"))):
         raise InputError(f"a function's import path is written module:function, not {callable!r}")
     if bool(formulas) == bool(callable):
-        raise InputError("give either formulas, or one function by its import path")
+        raise InputError("give either formulas (in a file: expressions), or one function by its import path")
     if formulas and equations not in (0, len(formulas)):
         raise InputError(
             f"there are {len(formulas)} formulas, and equations says {equations}: it is for functions only"
@@ -167,7 +167,10 @@ def _pairs(box: Sequence[Any], dimensions: int) -> list[tuple[float, float]]:
     except (TypeError, ValueError):
         raise InputError("the box is pairs of numbers: --box LOW HIGH, for each unknown or once for all") from None
     if not numbers or len(numbers) % 2:
-        raise InputError("the box needs a lower and an upper end: --box LOW HIGH")
+        raise InputError(
+            "the box needs a lower and an upper end: --box LOW HIGH, "
+            "or box=LOW,HIGH as a word, or box = [LOW, HIGH] in a file"
+        )
     pairs = list(zip(numbers[0::2], numbers[1::2], strict=True))
     if len(pairs) == 1:
         return pairs * max(1, dimensions)
