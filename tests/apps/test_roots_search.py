@@ -86,6 +86,12 @@ def test_near_misses_poles_jumps_and_tails_are_no_roots(text):
     assert found("exp(-x)", 0, 50, 1500)["answer"] == "no root"
 
 
+def test_no_root_after_few_evaluations_is_told_with_a_warning():
+    assert any("999 evaluations are few for 1 unknown" in each for each in found("x**2+1", -2, 3, 999)["warnings"])
+    assert not found("x**2+1", -2, 3, 1000)["warnings"]
+    assert not found("x-1", -2, 3, 999)["warnings"]
+
+
 def test_poles_are_counted_and_undefined_places_told():
     values = found("sin(x)/cos(x) + log(x)*0", -4, 4, 2000)
     assert values["poles"] >= 1

@@ -15,6 +15,7 @@ from tasksprint.apps.roots.search import Search
 SHARP, BLURRED = 12, 7  # digits that are shown: where the function is flat around a root, it is known less well
 NOISE = 1e-12  # residuals below are rounding errors: their digits mean nothing
 CONTINUUM_TEXT = "the zeros are a continuum: they fill a curve, a surface or an interval, and cannot be listed"
+FEW_PER_UNKNOWN = 1_000  # evaluations: with fewer, "no root" needs a warning
 
 
 def point_of(at: Sequence[float], problem: Mapping[str, Any]) -> list[float]:
@@ -69,6 +70,9 @@ def result(search: Search, warnings: Sequence[str] = ()) -> dict[str, Any]:
 
 def _warnings(search: Search) -> list[str]:
     out = []
+    if search.answer() == "no root" and search.budget < FEW_PER_UNKNOWN * search.dimensions:
+        unknowns = "1 unknown" if search.dimensions == 1 else f"{search.dimensions} unknowns"
+        out.append(f"{search.budget:,} evaluations are few for {unknowns}: that no root was found says little")
     if search.infinite:
         out.append(f"the function was infinite or undefined at {search.infinite} of the samples: those are no roots")
     if search.poles:
