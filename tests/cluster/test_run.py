@@ -99,6 +99,7 @@ def test_nothing_is_left_behind(numbers: list[signal.Signals], code: int, said: 
         "class S(Scheduler):\n    def init(self, args):\n        for n in range(4): self.start_task('wait')\n"
         "class N(Node):\n    @task\n    def wait(self):\n        time.sleep(1000)\n"
     )
+    hang_up = signal.signal(signal.SIGHUP, signal.SIG_DFL)  # whatever started the tests, `nohup` say
     process = subprocess.Popen(
         [*TASKSPRINT, "run", str(forever), "--replicas", "3"],
         cwd=tmp_path,
@@ -106,6 +107,7 @@ def test_nothing_is_left_behind(numbers: list[signal.Signals], code: int, said: 
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
     )
+    signal.signal(signal.SIGHUP, hang_up)
     try:
 
         def nodes() -> int:

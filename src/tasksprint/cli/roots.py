@@ -39,7 +39,7 @@ def search_options(command: Callable[..., Any]) -> Callable[..., Any]:
         click.option("--crossover", type=float, metavar="P", help="Children with two parents.  [default: 1]"),
         click.option("--mutation", type=float, metavar="N", help="Bits that flip in a child.  [default: 1.25]"),
         click.option("--width", type=int, metavar="N", help="Cells of the box, a task each.  [default: by the budget]"),
-        click.option("--rounds", type=int, metavar="N", help="That the budget is planned for.  [default: by the budget]"),
+        click.option("--rounds", type=int, metavar="N", help="Planned for the budget.  [default: by the budget]"),
         click.option("--last-round", type=int, metavar="N", help="End there: repeats a run that --time has ended."),
         click.option("--starts", metavar="HOW", help="Samples: unsearched places, or uniform.  [default: unsearched]"),
         click.option("--callable", metavar="MODULE:FUNCTION", help="Your own, where clients allow it."),

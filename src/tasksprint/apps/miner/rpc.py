@@ -154,11 +154,11 @@ class Rpc:
             connection.request("POST", path, body, headers)
             silence = Silent(f"the Bitcoin node does not answer {method}")
             patience = _Patience(connection.sock, self._wanted, time.monotonic() + limit_s, silence)
-            response = http.client.HTTPResponse(patience, method="POST")  # type: ignore[arg-type]
-            response.begin()
-            patience.deadline = time.monotonic() + 2 * ANSWER_S
-            patience.late = Unreachable(f"the Bitcoin node's answer to {method} does not end")
-            return response.status, self._read(response, method)
+            with contextlib.closing(http.client.HTTPResponse(patience, method="POST")) as response:  # type: ignore[arg-type]
+                response.begin()
+                patience.deadline = time.monotonic() + 2 * ANSWER_S
+                patience.late = Unreachable(f"the Bitcoin node's answer to {method} does not end")
+                return response.status, self._read(response, method)
         except (OSError, http.client.HTTPException) as error:
             reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
             raise Unreachable(f"no Bitcoin node answers at {self._credentials.url}: {reason}".rstrip()) from None
