@@ -133,6 +133,16 @@ class Door:
             writer.close()
             self.serving.discard(task)
 
+    async def has_turn(self, reader: asyncio.StreamReader) -> bool:
+        """False when whoever waits hangs up before: who comes behind is next."""
+        turn, gone = asyncio.ensure_future(self.turns.acquire()), asyncio.ensure_future(reader.read(1))
+        try:
+            await asyncio.wait((turn, gone), return_when=asyncio.FIRST_COMPLETED)
+            return turn.done()
+        finally:
+            turn.cancel()
+            gone.cancel()
+
     async def pass_on(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         head = await reader.readuntil(b"\r\n\r\n")
         length = int(head.lower().partition(b"content-length:")[2].split(b"\r\n")[0])
@@ -141,7 +151,8 @@ class Door:
             self.knocked.set()
             if self.shut:
                 return
-            await self.turns.acquire()
+            if not await self.has_turn(reader):
+                return
             self.passed += 1
         from_node, to_node = await asyncio.open_connection("127.0.0.1", self.port)
         try:

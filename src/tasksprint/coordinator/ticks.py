@@ -6,7 +6,7 @@ the time but deaths and polls, which can wait a little longer: each tick wakes e
 
 from __future__ import annotations
 
-from tasksprint.limits import TICK_STEP_MAX_MS, TICKS_SKIPPED
+from tasksprint.limits import TICK_IDLE_MS, TICK_STEP_MAX_MS
 from tasksprint.view import Machine
 from tasksprint.view.operations import Ballot, Tick
 
@@ -36,7 +36,7 @@ class Ticks:
         self._last_ms = now_ms
         self._in_flight = True
         heard, self.heard = sorted(self.heard), {}
-        self.next_ms += TICKS_SKIPPED * self.every_ms
+        self.next_ms = now_ms + max(self.every_ms, TICK_IDLE_MS)
         return Tick(ballot, step, heard, machine.index, machine.digest)
 
     def applied(self, machine: Machine) -> None:
@@ -45,6 +45,5 @@ class Ticks:
 
     def look(self, machine: Machine, now_ms: int) -> None:
         """Entries were applied: is there something for which the next tick has to come in time?"""
-        idle_ms = (1 + TICKS_SKIPPED) * self.every_ms
-        if machine.index > self._index or machine.next_timer_ms() < idle_ms:
+        if machine.index > self._index or machine.next_timer_ms() < TICK_IDLE_MS:
             self.next_ms = min(self.next_ms, now_ms + self.every_ms)
