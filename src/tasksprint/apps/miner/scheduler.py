@@ -303,11 +303,16 @@ class Mine(Copies):
         if [source, extranonce, nonce] in self.heard:
             return  # a node has named it again
         self.heard = [*self.heard, [source, extranonce, nonce]][-HITS_KEPT:]
-        pending = [self.previous_of(each) for each in (*self.submitting.values(), *self.again)]
-        if self.works[str(source)]["previous"] in pending:
+        if self.must_wait(str(self.works[str(source)]["previous"])):
             self.hits = [*self.hits, [source, extranonce, nonce]][:HITS_KEPT]
         else:
             self.begin_submission([source, extranonce, nonce])
+
+    def must_wait(self, previous: str) -> bool:
+        """For a verdict: on the same tip's other block, or on those that may be the last ones that are asked for."""
+        pending = [self.previous_of(each) for each in (*self.submitting.values(), *self.again)]
+        wanted = self.args["blocks"]
+        return previous in pending or (wanted > 0 and self.tally["accepted"] + len(pending) >= wanted)
 
     def previous_of(self, hit: list[int]) -> str:
         return str(self.works[str(hit[0])]["previous"])
@@ -368,7 +373,10 @@ class Mine(Copies):
             self.fail(f"the Bitcoin node rejected {self.rejected} blocks in a row, the last one because: {reason}")
             return
         if self.previous != work["previous"]:
-            return  # what waits is of another block
+            if self.hits and not self.must_wait(self.previous_of(self.hits[0])):  # what waits is of another block
+                self.begin_submission(self.hits.pop(0))
+                self.fill()
+            return
         self.ask("template")
         if self.hits and status != "stale":
             self.begin_submission(self.hits.pop(0))
