@@ -103,6 +103,27 @@ def test_a_hit_on_the_next_block_does_not_wait_for_the_verdict_on_the_last(statu
     assert stage.tasks("search"), "work goes on"
 
 
+def test_no_more_blocks_are_submitted_than_were_asked_for() -> None:
+    stage = begun(blocks=1)
+    stage.found(5, 4)
+    stage.done("longpoll", {"work": work_on(B, 11)})
+    stage.found(5, 3)
+    assert len(stage.tasks("submit")) == 1, "if that one is accepted, it was the last one"
+    stage.done("submit", {"status": "accepted", "reason": ""})
+    assert stage.ended["action"] == "finish" and not stage.tasks("submit")
+
+
+def test_what_waits_for_the_last_verdict_is_submitted_when_it_was_not_the_last() -> None:
+    stage = begun(blocks=1)
+    stage.found(5, 4)
+    stage.done("longpoll", {"work": work_on(B, 11)})
+    stage.found(5, 3)
+    stage.done("submit", {"status": "stale", "reason": ""})
+    assert len(stage.tasks("submit")) == 1
+    stage.done("submit", {"status": "accepted", "reason": ""})
+    assert stage.ended["action"] == "finish"
+
+
 def test_a_new_tip_ends_everything_of_the_old_one() -> None:
     stage = begun()
     old = stage.tasks("search")
